@@ -1,0 +1,1 @@
+//! Shapes and inputs that the benches share.

@@ -1,0 +1,2 @@
+//! The `deeper` command.
+fn main() {}

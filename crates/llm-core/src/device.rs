@@ -1,0 +1,70 @@
+//! Which device and number type to run on, and why.
+
+use candle_core::{DType, Device};
+
+use crate::{Error, Result};
+
+/// A device with the reason for the choice, for people to read.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// Where tensors live.
+    pub device: Device,
+    /// One clause: why this device.
+    pub reason: String,
+}
+
+/// The device for `name`: `auto`, `cpu`, `cuda` or `metal`.
+///
+/// `auto` takes CUDA, then Metal, when the program was built with that feature and a device
+/// answers; else the CPU.
+///
+/// # Errors
+/// An unknown name, or a device that this build or machine does not have.
+pub fn choose(name: &str) -> Result<Chosen> {
+    let cpu = |reason: String| Chosen { device: Device::Cpu, reason };
+    match name {
+        "cpu" => Ok(cpu("asked for".into())),
+        "cuda" => named("cuda", cfg!(feature = "cuda"), || Device::new_cuda(0)),
+        "metal" => named("metal", cfg!(feature = "metal"), || Device::new_metal(0)),
+        "auto" => {
+            if let Some(found) = ["cuda", "metal"].iter().find_map(|name| choose(name).ok()) {
+                return Ok(Chosen { reason: "first accelerator that answered".into(), ..found });
+            }
+            let built = match (cfg!(feature = "cuda"), cfg!(feature = "metal")) {
+                (false, false) => "this build has no GPU backend",
+                _ => "no GPU answered",
+            };
+            Ok(cpu(built.into()))
+        }
+        other => Err(Error::input("--device", format!("`{other}` is not auto, cpu, cuda or metal"))),
+    }
+}
+
+fn named(
+    name: &str,
+    built: bool,
+    open: impl FnOnce() -> candle_core::Result<Device>,
+) -> Result<Chosen> {
+    if !built {
+        return Err(Error::input(
+            "--device",
+            format!("{name} is not in this build; build with `--features {name}`"),
+        ));
+    }
+    let device = open().map_err(|e| Error::input("--device", format!("{name}: {e}")))?;
+    Ok(Chosen { device, reason: "asked for".into() })
+}
+
+/// The number type for `name`: `f32`, `f64`, `bf16` or `f16`; `auto` is f32.
+///
+/// # Errors
+/// An unknown name.
+pub fn dtype(name: &str) -> Result<DType> {
+    match name {
+        "auto" | "f32" => Ok(DType::F32),
+        "f64" => Ok(DType::F64),
+        "bf16" => Ok(DType::BF16),
+        "f16" => Ok(DType::F16),
+        other => Err(Error::input("--dtype", format!("`{other}` is not auto, f32, f64, bf16 or f16"))),
+    }
+}

@@ -1,0 +1,35 @@
+//! The core: text → tokens → tensors → model → logits → the next token.
+//!
+//! Read in this order; each module page gives the formula, the shapes and the source.
+//!
+//! 1. [`text`]: characters, byte-level BPE, Hugging Face tokenizers, chat templates
+//! 2. [`math`]: the textbook maths with every loop visible (ndarray, f64); the oracle of all below
+//! 3. [`ops`]: the same functions as differentiable tensor operations, fused and composed
+//! 4. [`nn`]: linear, norm, attention, feed-forward and block layers made of ops
+//! 5. [`model`]: `TinyGpt` and the one `Decoder` for GPT-2, Llama, Mistral, Qwen2 and Qwen3
+//! 6. [`lora`]: low-rank adapters on any projection
+//! 7. [`cache`], [`generate`], [`sample`]: from a prompt to new tokens
+//!
+//! Around them: [`config`] (Hugging Face `config.json`), [`device`], [`dims`] (the axis letters),
+//! [`rng`] (seeded streams) and `kernels` (the CPU code under [`ops`]).
+//! Nothing here prints, awaits or opens a socket.
+
+pub mod dims;
+pub mod error;
+pub mod rng;
+pub mod config;
+pub mod device;
+
+pub mod text;
+pub mod math;
+pub mod kernels;
+pub mod ops;
+pub mod nn;
+pub mod model;
+pub mod lora;
+pub mod cache;
+pub mod generate;
+pub mod sample;
+pub mod params;
+
+pub use error::{Error, Result};

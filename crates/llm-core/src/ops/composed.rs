@@ -1,0 +1,111 @@
+//! Every operation spelled out in basic tensor operations.
+//!
+//! Slow and plain on purpose: only operations whose backward the tensor library is known to have
+//! (no `softmax_last_dim`, no fused norm, no fused rope).
+
+use candle_core::{D, DType, Tensor};
+
+use super::{AttentionSpec, GeluKind, IGNORE_INDEX, RopeTable};
+use crate::{Error, Result};
+
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.contiguous()?.broadcast_matmul(&weight.t()?)?;
+    Ok(match bias {
+        Some(bias) => y.broadcast_add(bias)?,
+        None => y,
+    })
+}
+
+pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
+    Ok(x.broadcast_div(&(mean_square + eps)?.sqrt()?)?.broadcast_mul(weight)?)
+}
+
+pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let normed = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
+    Ok(normed.broadcast_mul(weight)?.broadcast_add(bias)?)
+}
+
+pub(super) fn rope(x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tensor> {
+    let (_b, t, _h, d) = x.dims4()?;
+    let (cos, sin) = table.rows(offset, t, x.dtype(), x.device())?;
+    let (cos, sin) = (cos.reshape((1, t, 1, d / 2))?, sin.reshape((1, t, 1, d / 2))?);
+    let (x1, x2) = (x.narrow(3, 0, d / 2)?, x.narrow(3, d / 2, d / 2)?);
+    let y1 = (x1.broadcast_mul(&cos)? - x2.broadcast_mul(&sin)?)?;
+    let y2 = (x2.broadcast_mul(&cos)? + x1.broadcast_mul(&sin)?)?;
+    Ok(Tensor::cat(&[y1, y2], 3)?)
+}
+
+pub(super) fn causal_attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    spec: &AttentionSpec,
+) -> Result<Tensor> {
+    let (b, t, h, d) = q.dims4()?;
+    let (_b, s, kv, _d) = k.dims4()?;
+    let group = h / kv;
+    let heads = |x: &Tensor| -> Result<Tensor> {
+        let x = x.transpose(1, 2)?.unsqueeze(2)?.broadcast_as((b, kv, group, s, d))?;
+        Ok(x.contiguous()?.reshape((b, h, s, d))?)
+    };
+    let q = q.transpose(1, 2)?.contiguous()?;
+    let scores = (q.matmul(&heads(k)?.t()?.contiguous()?)? * spec.scale)?;
+    let hidden: Vec<u8> = (0..t)
+        .flat_map(|row| (0..s).map(move |key| (s - t + row, key)))
+        .map(|(position, key)| u8::from(!spec.reads(position, key)))
+        .collect();
+    let hidden = Tensor::from_vec(hidden, (1, 1, t, s), q.device())?.broadcast_as((b, h, t, s))?;
+    let minus_infinity =
+        Tensor::full(f32::NEG_INFINITY, (b, h, t, s), q.device())?.to_dtype(q.dtype())?;
+    let scores = hidden.where_cond(&minus_infinity, &scores)?;
+    let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?;
+    let weights = shifted.exp()?;
+    let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+    Ok(weights.matmul(&heads(v)?)?.transpose(1, 2)?.contiguous()?)
+}
+
+pub(super) fn gelu(x: &Tensor, kind: GeluKind) -> Result<Tensor> {
+    Ok(match kind {
+        GeluKind::Tanh => x.gelu()?,
+        GeluKind::Erf => x.gelu_erf()?,
+    })
+}
+
+pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    let sigmoid = ((gate.neg()?.exp()? + 1.0)?).recip()?;
+    Ok(((gate * sigmoid)? * up)?)
+}
+
+pub(super) fn cross_entropy(logits: &Tensor, targets: &[i64], scale: f64) -> Result<Tensor> {
+    let (n, _v) = logits.dims2()?;
+    let device = logits.device();
+    let counts: Vec<f32> = targets.iter().map(|&t| f32::from(t != IGNORE_INDEX)).collect();
+    let ids: Vec<u32> = targets.iter().map(|&t| u32::try_from(t).unwrap_or(0)).collect();
+    let ids = Tensor::from_vec(ids, (n, 1), device)?;
+    let counts = Tensor::from_vec(counts, n, device)?.to_dtype(logits.dtype())?;
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?.detach())?;
+    let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;
+    let loss = (log_sum - shifted.gather(&ids, 1)?)?.squeeze(1)?;
+    Ok(((loss * counts)?.sum_all()? * scale)?)
+}
+
+pub(super) fn dropout(x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
+    let mask: Vec<f64> = (0..x.elem_count() as u64)
+        .map(|index| super::dropout::keep_factor(seed, index, p))
+        .collect();
+    let mask = Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?;
+    Ok((x * mask)?)
+}
+
+pub(super) fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+    let (b, t) = ids.dims2()?;
+    let (v, c) = table.dims2()?;
+    let flat = ids.to_dtype(DType::U32)?.flatten_all()?;
+    if let Some(id) = flat.to_vec1::<u32>()?.into_iter().find(|&id| id as usize >= v) {
+        return Err(Error::input("token id", format!("{id} is not in 0..{v}")));
+    }
+    Ok(table.index_select(&flat, 0)?.reshape((b, t, c))?)
+}

@@ -1,0 +1,189 @@
+//! The differentiable operations that every layer is made of.
+//!
+//! Each exists twice behind one name. [`Ops::Fused`] runs our CPU kernels, one large graph node with
+//! its own backward each. [`Ops::Composed`] spells the same function out in the tensor library's
+//! basic operations, whose gradients are known to be complete: it is the slow model that the
+//! gradient audit compares with, and what runs on GPUs when training.
+
+mod attention;
+mod composed;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod rms_norm;
+mod rope;
+mod swiglu;
+
+use candle_core::{Device, Tensor};
+
+pub use attention::AttentionSpec;
+pub use gelu::GeluKind;
+pub use rope::RopeTable;
+
+use crate::Result;
+
+/// The label of a token that does not count in the loss.
+pub const IGNORE_INDEX: i64 = -100;
+
+/// Which implementation of the operations runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ops {
+    /// Our CPU kernels with backward. Tensors must be f32 or f64 on the CPU.
+    Fused,
+    /// Basic tensor operations, differentiable on every device.
+    Composed,
+}
+
+impl Ops {
+    /// The fused kernels on a CPU, the composed operations elsewhere.
+    pub fn for_device(device: &Device) -> Self {
+        if device.is_cpu() { Self::Fused } else { Self::Composed }
+    }
+
+    /// `y = x Wᵀ + b`.
+    ///
+    /// A `weight` outside the autograd graph is frozen: its gradient is never computed.
+    ///
+    /// # Shapes
+    /// `x [.., I]`, `weight [O, I]`, `bias [O]` → `[.., O]`.
+    pub fn linear(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        match self {
+            Self::Fused => linear::linear(x, weight, bias),
+            Self::Composed => composed::linear(x, weight, bias),
+        }
+    }
+
+    /// `y = x / √(mean(x²) + ε) · w` over the last axis (Zhang and Sennrich 2019).
+    ///
+    /// # Shapes
+    /// `x [.., C]`, `weight [C]` → `[.., C]`.
+    pub fn rms_norm(self, x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+        match self {
+            Self::Fused => rms_norm::rms_norm(x, weight, eps),
+            Self::Composed => composed::rms_norm(x, weight, eps),
+        }
+    }
+
+    /// `y = (x − mean(x)) / √(var(x) + ε) · w + b` over the last axis (Ba et al. 2016).
+    ///
+    /// # Shapes
+    /// `x [.., C]`, `weight [C]`, `bias [C]` → `[.., C]`.
+    pub fn layer_norm(
+        self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        eps: f64,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused => layer_norm::layer_norm(x, weight, bias, eps),
+            Self::Composed => composed::layer_norm(x, weight, bias, eps),
+        }
+    }
+
+    /// Rotates each head by its position (Su et al. 2021), halves paired as in Hugging Face.
+    ///
+    /// Row `t` of `x` stands at position `offset + t`.
+    ///
+    /// # Shapes
+    /// `x [B, T, H, D]` → `[B, T, H, D]`.
+    pub fn rope(self, x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tensor> {
+        match self {
+            Self::Fused => rope::rope(x, table, offset),
+            Self::Composed => composed::rope(x, table, offset),
+        }
+    }
+
+    /// Scaled dot-product attention in which a query reads the keys at or before its position.
+    ///
+    /// Query `t` stands at position `S − T + t`, key `s` at position `s`; with a window `w` a
+    /// query at position `p` reads the keys `p − w < s ≤ p`. `K` divides `H`; query head `h`
+    /// reads key-value head `h / (H / K)`.
+    ///
+    /// # Shapes
+    /// `q [B, T, H, D]`, `k` and `v [B, S, K, D]` → `[B, T, H, D]`.
+    pub fn causal_attention(
+        self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        spec: &AttentionSpec,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused => attention::causal_attention(q, k, v, spec),
+            Self::Composed => composed::causal_attention(q, k, v, spec),
+        }
+    }
+
+    /// The Gaussian error linear unit (Hendrycks and Gimpel 2016).
+    ///
+    /// # Shapes
+    /// `x [..]` → `[..]`.
+    pub fn gelu(self, x: &Tensor, kind: GeluKind) -> Result<Tensor> {
+        match self {
+            Self::Fused => gelu::gelu(x, kind),
+            Self::Composed => composed::gelu(x, kind),
+        }
+    }
+
+    /// `silu(gate) · up` (Shazeer 2020).
+    ///
+    /// # Shapes
+    /// `gate [.., F]`, `up [.., F]` → `[.., F]`.
+    pub fn swiglu(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Fused => swiglu::swiglu(gate, up),
+            Self::Composed => composed::swiglu(gate, up),
+        }
+    }
+
+    /// `scale · Σ −log softmax(logits)[target]` over the rows whose target is not
+    /// [`IGNORE_INDEX`]. A mean over tokens is `scale = 1 / count`, with the count taken over all
+    /// micro-batches of a step.
+    ///
+    /// # Shapes
+    /// `logits [N, V]`, `targets` of length N → a scalar.
+    ///
+    /// # Errors
+    /// A target that is neither [`IGNORE_INDEX`] nor in `0..V`.
+    pub fn cross_entropy(self, logits: &Tensor, targets: &[i64], scale: f64) -> Result<Tensor> {
+        cross_entropy::check_targets(logits, targets)?;
+        match self {
+            Self::Fused => cross_entropy::cross_entropy(logits, targets, scale),
+            Self::Composed => composed::cross_entropy(logits, targets, scale),
+        }
+    }
+
+    /// Zeroes each element with probability `p` and scales the rest by `1 / (1 − p)`.
+    ///
+    /// The mask is a function of `seed` and the element's index alone.
+    ///
+    /// # Shapes
+    /// `x [..]` → `[..]`.
+    pub fn dropout(self, x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
+        if p == 0.0 {
+            return Ok(x.clone());
+        }
+        match self {
+            Self::Fused => dropout::dropout(x, p, seed),
+            Self::Composed => composed::dropout(x, p, seed),
+        }
+    }
+
+    /// Rows of `table` by token id.
+    ///
+    /// # Shapes
+    /// `table [V, C]`, `ids [B, T]` of u32 → `[B, T, C]`.
+    ///
+    /// # Errors
+    /// An id that is not in `0..V`.
+    pub fn embedding(self, table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Fused => embedding::embedding(table, ids),
+            Self::Composed => composed::embedding(table, ids),
+        }
+    }
+}
