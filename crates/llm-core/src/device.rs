@@ -21,14 +21,20 @@ pub struct Chosen {
 /// # Errors
 /// An unknown name, or a device that this build or machine does not have.
 pub fn choose(name: &str) -> Result<Chosen> {
-    let cpu = |reason: String| Chosen { device: Device::Cpu, reason };
+    let cpu = |reason: String| Chosen {
+        device: Device::Cpu,
+        reason,
+    };
     match name {
         "cpu" => Ok(cpu("asked for".into())),
         "cuda" => named("cuda", cfg!(feature = "cuda"), || Device::new_cuda(0)),
         "metal" => named("metal", cfg!(feature = "metal"), || Device::new_metal(0)),
         "auto" => {
             if let Some(found) = ["cuda", "metal"].iter().find_map(|name| choose(name).ok()) {
-                return Ok(Chosen { reason: "first accelerator that answered".into(), ..found });
+                return Ok(Chosen {
+                    reason: "first accelerator that answered".into(),
+                    ..found
+                });
             }
             let built = match (cfg!(feature = "cuda"), cfg!(feature = "metal")) {
                 (false, false) => "this build has no GPU backend",
@@ -36,7 +42,10 @@ pub fn choose(name: &str) -> Result<Chosen> {
             };
             Ok(cpu(built.into()))
         }
-        other => Err(Error::input("--device", format!("`{other}` is not auto, cpu, cuda or metal"))),
+        other => Err(Error::input(
+            "--device",
+            format!("`{other}` is not auto, cpu, cuda or metal"),
+        )),
     }
 }
 
@@ -52,7 +61,10 @@ fn named(
         ));
     }
     let device = open().map_err(|e| Error::input("--device", format!("{name}: {e}")))?;
-    Ok(Chosen { device, reason: "asked for".into() })
+    Ok(Chosen {
+        device,
+        reason: "asked for".into(),
+    })
 }
 
 /// The number type for `name`: `f32`, `f64`, `bf16` or `f16`; `auto` is f32.
@@ -65,6 +77,9 @@ pub fn dtype(name: &str) -> Result<DType> {
         "f64" => Ok(DType::F64),
         "bf16" => Ok(DType::BF16),
         "f16" => Ok(DType::F16),
-        other => Err(Error::input("--dtype", format!("`{other}` is not auto, f32, f64, bf16 or f16"))),
+        other => Err(Error::input(
+            "--dtype",
+            format!("`{other}` is not auto, f32, f64, bf16 or f16"),
+        )),
     }
 }

@@ -23,5 +23,8 @@ pub fn expect_shape(name: &str, tensor: &Tensor, shape: &[usize]) -> Result<()> 
     if tensor.dims() == shape {
         return Ok(());
     }
-    Err(Error::tensor(name, format!("has shape {:?}, expected {shape:?}", tensor.dims())))
+    Err(Error::tensor(
+        name,
+        format!("has shape {:?}, expected {shape:?}", tensor.dims()),
+    ))
 }

@@ -66,21 +66,33 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A [`Error::Config`] for `key`.
     pub fn config(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Config { key: key.into(), problem: problem.into() }
+        Self::Config {
+            key: key.into(),
+            problem: problem.into(),
+        }
     }
 
     /// A [`Error::Tensor`] for the tensor `name`.
     pub fn tensor(name: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Tensor { name: name.into(), problem: problem.into() }
+        Self::Tensor {
+            name: name.into(),
+            problem: problem.into(),
+        }
     }
 
     /// A [`Error::Text`] for `what`.
     pub fn text(what: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Text { what: what.into(), problem: problem.into() }
+        Self::Text {
+            what: what.into(),
+            problem: problem.into(),
+        }
     }
 
     /// A [`Error::Input`] for `what`.
     pub fn input(what: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Input { what: what.into(), problem: problem.into() }
+        Self::Input {
+            what: what.into(),
+            problem: problem.into(),
+        }
     }
 }

@@ -14,22 +14,22 @@
 //! [`rng`] (seeded streams) and `kernels` (the CPU code under [`ops`]).
 //! Nothing here prints, awaits or opens a socket.
 
+pub mod config;
+pub mod device;
 pub mod dims;
 pub mod error;
 pub mod rng;
-pub mod config;
-pub mod device;
 
-pub mod text;
-pub mod math;
-pub mod kernels;
-pub mod ops;
-pub mod nn;
-pub mod model;
-pub mod lora;
 pub mod cache;
 pub mod generate;
-pub mod sample;
+pub mod kernels;
+pub mod lora;
+pub mod math;
+pub mod model;
+pub mod nn;
+pub mod ops;
 pub mod params;
+pub mod sample;
+pub mod text;
 
 pub use error::{Error, Result};

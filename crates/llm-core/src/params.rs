@@ -59,7 +59,9 @@ impl Parameters {
     /// A missing tensor or another shape; nothing is changed then.
     pub fn assign(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
         for (name, var) in self.iter() {
-            let tensor = tensors.get(name).ok_or_else(|| Error::tensor(name, "is missing"))?;
+            let tensor = tensors
+                .get(name)
+                .ok_or_else(|| Error::tensor(name, "is missing"))?;
             expect_shape(name, tensor, var.dims())?;
         }
         for (name, var) in self.iter() {
@@ -71,16 +73,26 @@ impl Parameters {
     }
 }
 
+/// Where a model's tensors come from while it is being built.
+#[derive(Debug)]
+enum Source {
+    /// A file's tensors by name.
+    File(BTreeMap<String, Tensor>),
+    /// No file: the shapes that the layers ask for are written down.
+    Shapes(Vec<(String, Vec<usize>)>),
+}
+
 /// The tensors of a model file while a model is being built from them.
 ///
 /// Layers take what they need by name; [`Weights::finish`] fails on what nobody took.
 #[derive(Debug)]
 pub struct Weights {
-    tensors: BTreeMap<String, Tensor>,
+    source: Source,
     mode: Mode,
     dtype: DType,
     device: Device,
     parameters: Parameters,
+    taken: BTreeMap<String, Tensor>,
 }
 
 impl Weights {
@@ -91,13 +103,29 @@ impl Weights {
         dtype: DType,
         device: &Device,
     ) -> Self {
-        let parameters = Parameters::default();
-        Self { tensors, mode, dtype, device: device.clone(), parameters }
+        Self::from_source(Source::File(tensors), mode, dtype, device)
     }
 
-    /// Whether a tensor called `name` is still here.
-    pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+    /// Weights without numbers: what is taken has its shape and no memory behind it.
+    pub fn shapes() -> Self {
+        Self::from_source(
+            Source::Shapes(Vec::new()),
+            Mode::Frozen,
+            DType::F32,
+            &Device::Cpu,
+        )
+    }
+
+    fn from_source(source: Source, mode: Mode, dtype: DType, device: &Device) -> Self {
+        let (parameters, taken) = (Parameters::default(), BTreeMap::new());
+        Self {
+            source,
+            mode,
+            dtype,
+            device: device.clone(),
+            parameters,
+            taken,
+        }
     }
 
     /// Takes the tensor called `name`.
@@ -105,36 +133,58 @@ impl Weights {
     /// # Errors
     /// No such tensor, or another shape than `shape`.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let found = self.tensors.remove(name);
-        let tensor = found
-            .ok_or_else(|| Error::tensor(name, format!("is missing, expected shape {shape:?}")))?;
-        expect_shape(name, &tensor, shape)?;
+        let tensor = self.stored(name, shape)?;
         self.place(name, &tensor)
     }
 
-    /// As [`Weights::take`] for a file that stores the transposed matrix: `shape` is what the
+    /// As [`Weights::take`] for a matrix that the file stores transposed: `shape` is what the
     /// model wants, the file holds `[shape[1], shape[0]]`.
     ///
     /// # Errors
     /// As [`Weights::take`].
     pub fn take_transposed(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor> {
-        let found = self.tensors.remove(name);
-        let stored = [shape[1], shape[0]];
-        let tensor = found
-            .ok_or_else(|| Error::tensor(name, format!("is missing, expected shape {stored:?}")))?;
-        expect_shape(name, &tensor, &stored)?;
-        self.place(name, &tensor.t()?.contiguous()?)
+        let tensor = self.stored(name, &[shape[1], shape[0]])?.t()?;
+        self.place(name, &tensor)
+    }
+
+    fn stored(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensors = match &mut self.source {
+            Source::File(tensors) => tensors,
+            Source::Shapes(list) => {
+                list.push((name.into(), shape.into()));
+                return Ok(Tensor::zeros(1, self.dtype, &self.device)?.broadcast_as(shape)?);
+            }
+        };
+        let missing = || Error::tensor(name, format!("is missing, expected shape {shape:?}"));
+        let tensor = tensors.remove(name).ok_or_else(missing)?;
+        expect_shape(name, &tensor, shape)?;
+        Ok(tensor)
     }
 
     fn place(&mut self, name: &str, tensor: &Tensor) -> Result<Tensor> {
-        let tensor = tensor.to_dtype(self.dtype)?.to_device(&self.device)?.contiguous()?;
-        if self.mode == Mode::Frozen {
-            return Ok(tensor.detach());
+        if matches!(self.source, Source::Shapes(_)) {
+            return Ok(tensor.clone());
         }
-        let var = Var::from_tensor(&tensor)?;
-        let tensor = var.as_tensor().clone();
-        self.parameters.insert(name, var);
+        let tensor = tensor
+            .to_dtype(self.dtype)?
+            .to_device(&self.device)?
+            .contiguous()?;
+        let tensor = match self.mode {
+            Mode::Frozen => tensor.detach(),
+            Mode::Trainable => {
+                let var = Var::from_tensor(&tensor)?;
+                let tensor = var.as_tensor().clone();
+                self.parameters.insert(name, var);
+                tensor
+            }
+        };
+        self.taken.insert(name.into(), tensor.clone());
         Ok(tensor)
+    }
+
+    /// What was taken so far, by name, as the layers hold it.
+    pub fn taken(&self) -> &BTreeMap<String, Tensor> {
+        &self.taken
     }
 
     /// The trainable tensors, in name order.
@@ -142,9 +192,24 @@ impl Weights {
     /// # Errors
     /// A tensor that no layer took.
     pub fn finish(self) -> Result<Parameters> {
-        match self.tensors.keys().next() {
-            Some(name) => Err(Error::tensor(name, "is in the file but not part of this model")),
-            None => Ok(self.parameters),
+        match &self.source {
+            Source::File(tensors) if !tensors.is_empty() => {
+                let name = tensors.keys().next().cloned().unwrap_or_default();
+                Err(Error::tensor(
+                    name,
+                    "is in the file but not part of this model",
+                ))
+            }
+            _ => Ok(self.parameters),
+        }
+    }
+
+    /// Names and stored shapes of everything that was taken, in the order of taking; empty unless
+    /// these are [`Weights::shapes`].
+    pub fn into_shapes(self) -> Vec<(String, Vec<usize>)> {
+        match self.source {
+            Source::File(_) => Vec::new(),
+            Source::Shapes(list) => list,
         }
     }
 }

@@ -69,6 +69,8 @@ pub fn normal(rng: &mut impl Rng, std: f64, shape: &[usize], dtype: DType) -> Re
 /// A tensor of draws from U(-`bound`, `bound`), in row-major order.
 pub fn uniform(rng: &mut impl Rng, bound: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
     let count: usize = shape.iter().product();
-    let values: Vec<f64> = (0..count).map(|_| bound * rng.random_range(-1.0..1.0)).collect();
+    let values: Vec<f64> = (0..count)
+        .map(|_| bound * rng.random_range(-1.0..1.0))
+        .collect();
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?)
 }

@@ -1,1 +1,8 @@
-//! Models.
+//! Whole models: the one [`Decoder`], and what it is made of on paper.
+
+mod decoder;
+mod describe;
+mod init;
+
+pub use decoder::Decoder;
+pub use describe::{TensorShape, tensor_shapes};

@@ -18,7 +18,8 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
 
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
-    Ok(x.broadcast_div(&(mean_square + eps)?.sqrt()?)?.broadcast_mul(weight)?)
+    Ok(x.broadcast_div(&(mean_square + eps)?.sqrt()?)?
+        .broadcast_mul(weight)?)
 }
 
 pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
@@ -31,7 +32,10 @@ pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -
 pub(super) fn rope(x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tensor> {
     let (_b, t, _h, d) = x.dims4()?;
     let (cos, sin) = table.rows(offset, t, x.dtype(), x.device())?;
-    let (cos, sin) = (cos.reshape((1, t, 1, d / 2))?, sin.reshape((1, t, 1, d / 2))?);
+    let (cos, sin) = (
+        cos.reshape((1, t, 1, d / 2))?,
+        sin.reshape((1, t, 1, d / 2))?,
+    );
     let (x1, x2) = (x.narrow(3, 0, d / 2)?, x.narrow(3, d / 2, d / 2)?);
     let y1 = (x1.broadcast_mul(&cos)? - x2.broadcast_mul(&sin)?)?;
     let y2 = (x2.broadcast_mul(&cos)? + x1.broadcast_mul(&sin)?)?;
@@ -48,7 +52,10 @@ pub(super) fn causal_attention(
     let (_b, s, kv, _d) = k.dims4()?;
     let group = h / kv;
     let heads = |x: &Tensor| -> Result<Tensor> {
-        let x = x.transpose(1, 2)?.unsqueeze(2)?.broadcast_as((b, kv, group, s, d))?;
+        let x = x
+            .transpose(1, 2)?
+            .unsqueeze(2)?
+            .broadcast_as((b, kv, group, s, d))?;
         Ok(x.contiguous()?.reshape((b, h, s, d))?)
     };
     let q = q.transpose(1, 2)?.contiguous()?;
@@ -82,8 +89,14 @@ pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 pub(super) fn cross_entropy(logits: &Tensor, targets: &[i64], scale: f64) -> Result<Tensor> {
     let (n, _v) = logits.dims2()?;
     let device = logits.device();
-    let counts: Vec<f32> = targets.iter().map(|&t| f32::from(t != IGNORE_INDEX)).collect();
-    let ids: Vec<u32> = targets.iter().map(|&t| u32::try_from(t).unwrap_or(0)).collect();
+    let counts: Vec<f32> = targets
+        .iter()
+        .map(|&t| f32::from(t != IGNORE_INDEX))
+        .collect();
+    let ids: Vec<u32> = targets
+        .iter()
+        .map(|&t| u32::try_from(t).unwrap_or(0))
+        .collect();
     let ids = Tensor::from_vec(ids, (n, 1), device)?;
     let counts = Tensor::from_vec(counts, n, device)?.to_dtype(logits.dtype())?;
     let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?.detach())?;
@@ -104,7 +117,11 @@ pub(super) fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let (b, t) = ids.dims2()?;
     let (v, c) = table.dims2()?;
     let flat = ids.to_dtype(DType::U32)?.flatten_all()?;
-    if let Some(id) = flat.to_vec1::<u32>()?.into_iter().find(|&id| id as usize >= v) {
+    if let Some(id) = flat
+        .to_vec1::<u32>()?
+        .into_iter()
+        .find(|&id| id as usize >= v)
+    {
         return Err(Error::input("token id", format!("{id} is not in 0..{v}")));
     }
     Ok(table.index_select(&flat, 0)?.reshape((b, t, c))?)

@@ -9,11 +9,17 @@ use crate::{Error, Result};
 pub(super) fn check_targets(logits: &Tensor, targets: &[i64]) -> Result<()> {
     let (n, v) = logits.dims2()?;
     if targets.len() != n {
-        return Err(Error::input("targets", format!("{} for {n} rows of logits", targets.len())));
+        return Err(Error::input(
+            "targets",
+            format!("{} for {n} rows of logits", targets.len()),
+        ));
     }
     let bad = |&&t: &&i64| t != IGNORE_INDEX && !(0..v as i64).contains(&t);
     match targets.iter().find(bad) {
-        Some(t) => Err(Error::input("target", format!("{t} is not in 0..{v} or {IGNORE_INDEX}"))),
+        Some(t) => Err(Error::input(
+            "target",
+            format!("{t} is not in 0..{v} or {IGNORE_INDEX}"),
+        )),
         None => Ok(()),
     }
 }

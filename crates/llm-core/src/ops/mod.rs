@@ -40,7 +40,11 @@ pub enum Ops {
 impl Ops {
     /// The fused kernels on a CPU, the composed operations elsewhere.
     pub fn for_device(device: &Device) -> Self {
-        if device.is_cpu() { Self::Fused } else { Self::Composed }
+        if device.is_cpu() {
+            Self::Fused
+        } else {
+            Self::Composed
+        }
     }
 
     /// `y = x Wᵀ + b`.

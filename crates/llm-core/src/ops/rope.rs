@@ -25,10 +25,22 @@ impl RopeTable {
     /// `inverse_frequencies` of length D/2.
     pub fn new(positions: usize, inverse_frequencies: &[f32]) -> Self {
         let angles = (0..positions).flat_map(|position| {
-            inverse_frequencies.iter().map(move |f| f64::from(position as f32 * f))
+            inverse_frequencies
+                .iter()
+                .map(move |f| f64::from(position as f32 * f))
         });
         let (sin, cos) = angles.map(f64::sin_cos).unzip();
-        Self { cos, sin, positions, half: inverse_frequencies.len() }
+        Self {
+            cos,
+            sin,
+            positions,
+            half: inverse_frequencies.len(),
+        }
+    }
+
+    /// The number of positions the table has rows for.
+    pub fn positions(&self) -> usize {
+        self.positions
     }
 
     /// cos and sin of the positions `offset..offset + t`.

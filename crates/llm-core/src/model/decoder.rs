@@ -1,0 +1,320 @@
+//! One decoder for GPT-2, Llama, Mistral, Qwen2 and Qwen3.
+//!
+//! ids → embedding (+ learned positions) → L pre-norm blocks → norm → head → logits.
+//! Names are those of the published checkpoints; one table below maps them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{DType, Device, Tensor};
+
+use super::init::initial_tensors;
+use crate::cache::KvCache;
+use crate::config::{Family, ModelConfig};
+use crate::nn::{Block, BlockNames, Linear, LinearSpec, Norm, Pass, Positions, Proj};
+use crate::ops::RopeTable;
+use crate::params::{Mode, Parameters, Weights};
+use crate::{Error, Result};
+
+/// What the parts of a model are called in its file.
+struct Names {
+    embedding: &'static str,
+    positions: &'static str,
+    blocks: &'static str,
+    block: BlockNames,
+    norm: &'static str,
+    head: &'static str,
+}
+
+const GPT2_NAMES: Names = Names {
+    embedding: "transformer.wte.weight",
+    positions: "transformer.wpe.weight",
+    blocks: "transformer.h",
+    block: BlockNames {
+        norm1: "ln_1",
+        attention: "attn",
+        norm2: "ln_2",
+        mlp: "mlp",
+    },
+    norm: "transformer.ln_f",
+    head: "lm_head",
+};
+
+const LLAMA_NAMES: Names = Names {
+    embedding: "model.embed_tokens.weight",
+    positions: "",
+    blocks: "model.layers",
+    block: BlockNames {
+        norm1: "input_layernorm",
+        attention: "self_attn",
+        norm2: "post_attention_layernorm",
+        mlp: "mlp",
+    },
+    norm: "model.norm",
+    head: "lm_head",
+};
+
+impl Names {
+    fn of(family: Family) -> &'static Self {
+        match family {
+            Family::Gpt2 => &GPT2_NAMES,
+            _ => &LLAMA_NAMES,
+        }
+    }
+}
+
+/// A causal language model.
+#[derive(Debug)]
+pub struct Decoder {
+    config: ModelConfig,
+    /// `[V, C]`
+    embedding: Tensor,
+    /// `[max positions, C]` where positions are learned
+    positions: Option<Tensor>,
+    blocks: Vec<Block>,
+    norm: Norm,
+    /// `[V, C]`; the embedding itself where they are tied
+    head: Linear,
+    /// cos and sin of the positions seen so far, grown on demand.
+    rope: Mutex<Arc<RopeTable>>,
+    /// Every base tensor under its file name, as the layers hold it.
+    tensors: BTreeMap<String, Tensor>,
+    dtype: DType,
+    device: Device,
+}
+
+impl Decoder {
+    /// Builds the model from a checkpoint's tensors, converted to `dtype` on `device`.
+    ///
+    /// A tied model may or may not bring its head; one that equals the embedding is dropped.
+    ///
+    /// # Errors
+    /// An invalid config; a missing, superfluous or misshapen tensor.
+    pub fn load(
+        config: &ModelConfig,
+        mut tensors: BTreeMap<String, Tensor>,
+        mode: Mode,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<(Self, Parameters)> {
+        config.validate()?;
+        if config.tie_word_embeddings {
+            tensors.remove(&format!("{}.weight", Names::of(config.family).head));
+        }
+        let mut weights = Weights::new(tensors, mode, dtype, device);
+        let model = Self::build(config, &mut weights, dtype, device)?;
+        Ok((model, weights.finish()?))
+    }
+
+    /// A model with random initial weights, a function of `seed` alone.
+    ///
+    /// # Errors
+    /// An invalid config.
+    pub fn init(
+        config: &ModelConfig,
+        seed: u64,
+        mode: Mode,
+        dtype: DType,
+    ) -> Result<(Self, Parameters)> {
+        let tensors = initial_tensors(config, seed, dtype)?;
+        Self::load(config, tensors, mode, dtype, &Device::Cpu)
+    }
+
+    pub(super) fn build(
+        config: &ModelConfig,
+        weights: &mut Weights,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let names = Names::of(config.family);
+        let (v, c) = (config.vocab_size, config.hidden_size);
+        let embedding = weights.take(names.embedding, &[v, c])?;
+        let positions = match config.learned_positions() {
+            true => Some(weights.take(names.positions, &[config.max_position_embeddings, c])?),
+            false => None,
+        };
+        let block = |layer: usize| {
+            let prefix = format!("{}.{layer}", names.blocks);
+            Block::load(weights, config, layer, &prefix, &names.block)
+        };
+        let blocks = (0..config.num_hidden_layers)
+            .map(block)
+            .collect::<Result<_>>()?;
+        let norm = Norm::load(weights, config, names.norm, c)?;
+        let head = match config.tie_word_embeddings {
+            true => Linear {
+                weight: embedding.clone(),
+                bias: None,
+            },
+            false => {
+                let (inputs, outputs, bias, transposed) = (c, v, false, false);
+                let spec = LinearSpec {
+                    name: names.head,
+                    inputs,
+                    outputs,
+                    bias,
+                    transposed,
+                };
+                Linear::load(weights, &spec)?
+            }
+        };
+        let rope = Mutex::new(Arc::new(RopeTable::new(0, &[])));
+        let (config, device) = (config.clone(), device.clone());
+        let tensors = weights.taken().clone();
+        Ok(Self {
+            config,
+            embedding,
+            positions,
+            blocks,
+            norm,
+            head,
+            rope,
+            tensors,
+            dtype,
+            device,
+        })
+    }
+
+    /// What the model is made of.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where its tensors are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The number type of its tensors.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The logits of every position.
+    ///
+    /// # Shapes
+    /// `ids [B, T]` of u32 → `[B, T, V]`.
+    ///
+    /// # Errors
+    /// An id outside the vocabulary, or more tokens than the context holds.
+    pub fn forward(&self, ids: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.logits(&self.hidden(ids, None, pass)?, pass)
+    }
+
+    /// The final hidden state of every position; with a cache, of the tokens after the cached ones.
+    ///
+    /// # Shapes
+    /// `ids [B, T]` of u32 → `[B, T, C]`.
+    ///
+    /// # Errors
+    /// An id outside the vocabulary, or more tokens than context or cache hold.
+    pub fn hidden(
+        &self,
+        ids: &Tensor,
+        mut cache: Option<&mut KvCache>,
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        let (_b, t) = ids.dims2()?;
+        let offset = cache.as_ref().map_or(0, |cache| cache.len());
+        let context = self.config.max_position_embeddings;
+        if offset + t > context {
+            let problem = format!("{} tokens do not fit the context of {context}", offset + t);
+            return Err(Error::input("context", problem));
+        }
+        let mut x = pass.ops.embedding(&self.embedding, ids)?;
+        if let Some(table) = &self.positions {
+            x = x.broadcast_add(&table.narrow(0, offset, t)?)?;
+        }
+        x = pass.dropout(&x, self.config.dropout.embedding)?;
+        let rope = self.rope_table(offset + t);
+        let at = Positions {
+            offset,
+            rope: rope.as_deref(),
+        };
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let cache = cache.as_mut().and_then(|cache| cache.layer_mut(layer));
+            x = block.forward(&x, &at, cache, pass)?;
+        }
+        if let Some(cache) = cache {
+            cache.advance(t);
+        }
+        self.norm.forward(&x, pass)
+    }
+
+    /// Scores of every token of the vocabulary.
+    ///
+    /// # Shapes
+    /// `hidden [.., C]` → `[.., V]`.
+    pub fn logits(&self, hidden: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.head.forward(hidden, pass)
+    }
+
+    /// The table of at least `positions` rows. It doubles when it is too short, so that a long
+    /// context costs memory only when a long text is read.
+    fn rope_table(&self, positions: usize) -> Option<Arc<RopeTable>> {
+        if self.config.learned_positions() {
+            return None;
+        }
+        let mut table = self.rope.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.positions() < positions {
+            let rows = positions
+                .next_power_of_two()
+                .min(self.config.max_position_embeddings);
+            *table = Arc::new(RopeTable::new(rows, &self.config.inverse_frequencies()));
+        }
+        Some(table.clone())
+    }
+
+    /// The projections that can take an adapter, with their full module names.
+    pub fn projections_mut(&mut self) -> impl Iterator<Item = (String, &mut Proj)> {
+        let names = Names::of(self.config.family);
+        self.blocks
+            .iter_mut()
+            .enumerate()
+            .flat_map(move |(layer, block)| {
+                let prefix = format!("{}.{layer}", names.blocks);
+                let (attention, mlp) = (names.block.attention, names.block.mlp);
+                let inner = block
+                    .attention
+                    .projections_mut()
+                    .into_iter()
+                    .map(move |p| (attention, p));
+                let outer = block
+                    .mlp
+                    .projections_mut()
+                    .into_iter()
+                    .map(move |p| (mlp, p));
+                let all: Vec<_> = inner.chain(outer).collect();
+                all.into_iter()
+                    .map(move |(half, (part, p))| (format!("{prefix}.{half}.{part}"), p))
+            })
+    }
+
+    /// The base weights under the names and in the layout of a checkpoint file.
+    ///
+    /// # Errors
+    /// No memory for the copies of transposed matrices.
+    pub fn named_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut tensors = self.tensors.clone();
+        if self.config.family == Family::Gpt2 {
+            for (name, tensor) in &mut tensors {
+                if name.starts_with(GPT2_NAMES.blocks) && tensor.rank() == 2 {
+                    *tensor = tensor.t()?.contiguous()?;
+                }
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Replaces the weight of a projection, in the model and in [`Decoder::named_tensors`].
+    pub(crate) fn set_weights(&mut self, weights: BTreeMap<String, Tensor>) {
+        for (name, projection) in self.projections_mut() {
+            if let Some(weight) = weights.get(&name) {
+                projection.base_mut().weight = weight.clone();
+            }
+        }
+        for (name, weight) in weights {
+            self.tensors.insert(format!("{name}.weight"), weight);
+        }
+    }
+}

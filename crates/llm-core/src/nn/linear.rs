@@ -1,0 +1,136 @@
+//! Projections: a dense matrix, or a dense matrix with a low-rank adapter beside it.
+
+use candle_core::Tensor;
+
+use super::Pass;
+use crate::Result;
+use crate::params::Weights;
+
+/// What a projection is called and how large it is.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearSpec<'a> {
+    /// The module's name in the model file, without `.weight`.
+    pub name: &'a str,
+    /// I
+    pub inputs: usize,
+    /// O
+    pub outputs: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// Whether the file stores `[I, O]` (GPT-2) and not `[O, I]`.
+    pub transposed: bool,
+}
+
+/// `y = x Wᵀ + b`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// `[O, I]`
+    pub weight: Tensor,
+    /// `[O]`
+    pub bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Takes `{name}.weight` and, where the spec says so, `{name}.bias`.
+    ///
+    /// # Errors
+    /// A missing tensor or a wrong shape.
+    pub fn load(weights: &mut Weights, spec: &LinearSpec) -> Result<Self> {
+        let name = format!("{}.weight", spec.name);
+        let shape = [spec.outputs, spec.inputs];
+        let weight = match spec.transposed {
+            true => weights.take_transposed(&name, shape)?,
+            false => weights.take(&name, &shape)?,
+        };
+        let bias = match spec.bias {
+            true => Some(weights.take(&format!("{}.bias", spec.name), &[spec.outputs])?),
+            false => None,
+        };
+        Ok(Self { weight, bias })
+    }
+
+    /// # Shapes
+    /// `x [.., I]` → `[.., O]`.
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        pass.ops.linear(x, &self.weight, self.bias.as_ref())
+    }
+}
+
+/// `y = x Wᵀ + b + s · dropout(x) Aᵀ Bᵀ` (Hu et al. 2021).
+#[derive(Clone, Debug)]
+pub struct LoraLinear {
+    /// The frozen projection.
+    pub base: Linear,
+    /// `[R, I]`
+    pub a: Tensor,
+    /// `[O, R]`
+    pub b: Tensor,
+    /// s, usually α / R.
+    pub scale: f64,
+    /// Dropout on the adapter's input.
+    pub dropout: f64,
+}
+
+impl LoraLinear {
+    /// # Shapes
+    /// `x [.., I]` → `[.., O]`.
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let narrow = pass
+            .ops
+            .linear(&pass.dropout(x, self.dropout)?, &self.a, None)?;
+        let update = (pass.ops.linear(&narrow, &self.b, None)? * self.scale)?;
+        Ok((self.base.forward(x, pass)? + update)?)
+    }
+
+    /// `s · B A`, what the adapter adds to the weight.
+    ///
+    /// # Shapes
+    /// `[O, I]`.
+    pub fn delta(&self) -> Result<Tensor> {
+        Ok((self.b.detach().matmul(&self.a.detach())? * self.scale)?)
+    }
+}
+
+/// A projection of a model: the closed set of ways to multiply by a matrix.
+#[derive(Clone, Debug)]
+pub enum Proj {
+    /// A dense matrix.
+    Dense(Linear),
+    /// A frozen dense matrix with a low-rank adapter.
+    Lora(LoraLinear),
+}
+
+impl Proj {
+    /// A dense projection from a file; see [`Linear::load`].
+    ///
+    /// # Errors
+    /// A missing tensor or a wrong shape.
+    pub fn load(weights: &mut Weights, spec: &LinearSpec) -> Result<Self> {
+        Ok(Self::Dense(Linear::load(weights, spec)?))
+    }
+
+    /// # Shapes
+    /// `x [.., I]` → `[.., O]`.
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        match self {
+            Self::Dense(linear) => linear.forward(x, pass),
+            Self::Lora(lora) => lora.forward(x, pass),
+        }
+    }
+
+    /// The dense matrix, without the adapter.
+    pub fn base(&self) -> &Linear {
+        match self {
+            Self::Dense(linear) => linear,
+            Self::Lora(lora) => &lora.base,
+        }
+    }
+
+    /// As [`Proj::base`], to change it.
+    pub fn base_mut(&mut self) -> &mut Linear {
+        match self {
+            Self::Dense(linear) => linear,
+            Self::Lora(lora) => &mut lora.base,
+        }
+    }
+}
