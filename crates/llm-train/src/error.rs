@@ -1,0 +1,140 @@
+//! The one error type of the crate, with its exit code and its hint.
+
+use std::path::{Path, PathBuf};
+
+/// What can stop a run.
+///
+/// Messages are lower-case, one line, and name the file, line, key or tensor and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A data file or one line of it that cannot be used.
+    #[error("{}: {problem}", place(path, *line))]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1; `None` when the whole file is meant.
+        line: Option<usize>,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// A training configuration that cannot be used.
+    #[error("{}: {problem}", place(path, *line))]
+    Config {
+        /// The file, or where the setting came from.
+        path: PathBuf,
+        /// The line, counted from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// An argument or a combination of settings that cannot work.
+    #[error("{what}: {problem}")]
+    Input {
+        /// The argument.
+        what: String,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// A trainable tensor that the loss would not train as it should.
+    #[error("gradient audit: `{name}` {problem}")]
+    Audit {
+        /// The tensor.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// NaN or infinity in a loss or gradient.
+    #[error("step {step}: {what} is {value}")]
+    NotFinite {
+        /// The optimizer step, counted from 1.
+        step: u64,
+        /// The loss, or the first tensor with such a gradient.
+        what: String,
+        /// The value found.
+        value: String,
+    },
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason the system gave.
+        source: std::io::Error,
+    },
+    /// An error of the model code.
+    #[error(transparent)]
+    Core(#[from] llm_core::Error),
+    /// An error of the tensor library.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn place(path: &Path, line: Option<usize>) -> String {
+    match line {
+        Some(line) => format!("{}:{line}", path.display()),
+        None => path.display().to_string(),
+    }
+}
+
+impl Error {
+    /// An [`Error::Input`] for `what`.
+    pub fn input(what: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Input {
+            what: what.into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// An [`Error::Data`] for a whole file.
+    pub fn file(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::Data {
+            path: path.into(),
+            line: None,
+            problem: problem.into(),
+        }
+    }
+
+    /// An [`Error::Data`] for one line, counted from 1.
+    pub fn line(path: impl Into<PathBuf>, line: usize, problem: impl Into<String>) -> Self {
+        Self::Data {
+            path: path.into(),
+            line: Some(line),
+            problem: problem.into(),
+        }
+    }
+
+    /// An [`Error::Io`] for `path`, for use with `map_err`.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+
+    /// The process exit code for this error: 1 a check failed, 2 bad input, 3 files, 4 numbers.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Audit { .. } => 1,
+            Self::NotFinite { .. } | Self::Core(llm_core::Error::NotFinite { .. }) => 4,
+            Self::Io { .. } | Self::Core(llm_core::Error::Io { .. }) => 3,
+            _ => 2,
+        }
+    }
+
+    /// What a person can do about it, where there is one thing to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Data { .. } => Some(
+                "a row is {\"prompt\", \"completion\"}, {\"messages\"} or {\"instruction\", \
+                 \"input\", \"output\"}, one JSON object a line",
+            ),
+            Self::Config { .. } => Some("`deeper explain KEY` describes each key"),
+            Self::Audit { .. } => Some("the model code loses this gradient; nothing was trained"),
+            Self::NotFinite { .. } => {
+                Some("lower `lr`, raise `warmup_ratio`, or look for bad values in the weights")
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The integration tests of llm-train, one module for each question.
+
+mod adamw;
