@@ -1,0 +1,3 @@
+//! The integration tests of llm-core, one binary.
+
+mod decoder;
