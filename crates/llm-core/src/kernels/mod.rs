@@ -1,1 +1,24 @@
-//! CPU kernels.
+//! The CPU code under [`crate::ops`]: one algorithm text, run on the best instruction set.
+//!
+//! - [`simd`]: vectors of f32 or f64 behind one trait; AVX-512, AVX2, NEON and portable code
+//! - [`pool`]: work shared out over Candle's worker threads, with results that do not depend on
+//!   how many there are
+//!
+//! Every `unsafe` block of the crate is below this module. A kernel takes and returns slices and
+//! is safe to call; what it must not do is let one output depend on which thread, which
+//! neighbours or how many rows were computed with it.
+#![expect(
+    unsafe_code,
+    reason = "intrinsics and disjoint writes need it; each block is justified"
+)]
+
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the kernels that use all of it come next")
+)]
+pub mod pool;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the kernels that use all of it come next")
+)]
+pub mod simd;

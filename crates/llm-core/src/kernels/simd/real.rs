@@ -1,0 +1,128 @@
+//! The two number types that kernels compute in.
+
+use std::ops::Neg;
+
+use candle_core::WithDType;
+
+use super::portable::Portable;
+use super::{Isa, Kernel, Simd, math};
+
+/// f32 or f64.
+pub(crate) trait Real: WithDType + Neg<Output = Self> + Default + Sync {
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// +∞.
+    const INFINITY: Self;
+
+    /// Runs `kernel` on `isa`, or on the portable set if there is no such machine or version.
+    fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
+
+    /// `eᵃ` per lane, see [`Simd::exp`].
+    fn exp_lanes<S: Simd<E = Self>>(simd: S, a: S::V) -> S::V;
+
+    /// `√self`.
+    fn sqrt(self) -> Self;
+    /// `ln self`.
+    fn ln(self) -> Self;
+    /// `e^self` of the standard library.
+    fn exp(self) -> Self;
+    /// Whether this is neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+}
+
+/// Lanes of the portable path: one 128-bit register, which every 64-bit target has.
+const PORTABLE_F32_LANES: usize = 4;
+const PORTABLE_F64_LANES: usize = 2;
+
+impl Real for f32 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const INFINITY: Self = f32::INFINITY;
+
+    fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                if let Some(simd) = super::avx512::Avx512::detect() {
+                    return simd.enter(kernel);
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                if let Some(simd) = super::avx2::Avx2::detect() {
+                    return simd.enter(kernel);
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {
+                if let Some(simd) = super::neon::Neon::detect() {
+                    return simd.enter(kernel);
+                }
+            }
+            _ => {}
+        }
+        Portable::<f32, PORTABLE_F32_LANES>::new().enter(kernel)
+    }
+
+    #[inline(always)]
+    fn exp_lanes<S: Simd<E = Self>>(simd: S, a: S::V) -> S::V {
+        math::exp(simd, a)
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f32::sqrt(self)
+    }
+
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f32::ln(self)
+    }
+
+    #[inline(always)]
+    fn exp(self) -> Self {
+        f32::exp(self)
+    }
+
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+}
+
+impl Real for f64 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const INFINITY: Self = f64::INFINITY;
+
+    fn dispatch<K: Kernel<Self>>(_isa: Isa, kernel: K) -> K::Output {
+        Portable::<f64, PORTABLE_F64_LANES>::new().enter(kernel)
+    }
+
+    #[inline(always)]
+    fn exp_lanes<S: Simd<E = Self>>(simd: S, a: S::V) -> S::V {
+        simd.map_lanes(a, f64::exp)
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f64::sqrt(self)
+    }
+
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f64::ln(self)
+    }
+
+    #[inline(always)]
+    fn exp(self) -> Self {
+        f64::exp(self)
+    }
+
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        f64::is_finite(self)
+    }
+}
