@@ -1,7 +1,21 @@
 //! The integration tests of llm-core, one binary.
+//!
+//! `cfg(test)` tells clippy that helpers of tests are tests too.
 
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod decoder;
-// `cfg(test)` tells clippy that helpers of tests are tests too.
+#[cfg(test)]
+mod formula;
+#[cfg(test)]
+mod gradients;
+#[cfg(test)]
+mod lora_parity;
+#[cfg(test)]
+mod mutants;
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod text_bpe;
 #[cfg(test)]
