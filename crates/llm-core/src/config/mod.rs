@@ -223,7 +223,7 @@ impl ModelConfig {
             let problem = format!("is {k}, expected a divisor of num_attention_heads {h}");
             return Err(Error::config("num_key_value_heads", problem));
         }
-        if !self.learned_positions() && self.head_dim % 2 != 0 {
+        if !self.learned_positions() && !self.head_dim.is_multiple_of(2) {
             let problem = format!("is {}, expected an even number for rope", self.head_dim);
             return Err(Error::config("head_dim", problem));
         }
@@ -274,14 +274,16 @@ impl ModelConfig {
 
     /// The rope frequencies in radians per token, scaled where the config says so.
     ///
-    /// f32 throughout, in the order of operations of the published implementations.
+    /// Rounded to f32 after every operation, in the order of the published implementations, since
+    /// an angle is thousands of frequencies. The power is taken in f64 and rounded once, so that
+    /// every platform's mathematics library gives the same bits.
     ///
     /// # Shapes
     /// Length D/2.
     pub fn inverse_frequencies(&self) -> Vec<f32> {
-        let d = self.head_dim as f32;
-        let plain =
-            (0..self.head_dim / 2).map(|i| 1.0 / (self.rope_theta as f32).powf((2 * i) as f32 / d));
+        let (base, d) = (f64::from(self.rope_theta as f32), self.head_dim as f32);
+        let power = |exponent: f32| base.powf(f64::from(exponent)) as f32;
+        let plain = (0..self.head_dim / 2).map(|i| 1.0 / power((2 * i) as f32 / d));
         match self.rope_scaling {
             None => plain.collect(),
             Some(scaling) => plain.map(|frequency| scaling.apply(frequency)).collect(),
@@ -299,14 +301,15 @@ impl Llama3Scaling {
             self.low_freq_factor as f32,
             self.high_freq_factor as f32,
         );
-        let wavelength = 2.0 * std::f32::consts::PI / frequency;
+        // A quotient of a number and a tensor is a reciprocal and a product there.
+        let wavelength = frequency.recip() * (2.0 * std::f32::consts::PI);
         if wavelength < original / high {
             return frequency;
         }
         if wavelength > original / low {
             return frequency / factor;
         }
-        let smooth = (original / wavelength - low) / (high - low);
+        let smooth = (wavelength.recip() * original - low) / (high - low);
         (1.0 - smooth) * frequency / factor + smooth * frequency
     }
 }

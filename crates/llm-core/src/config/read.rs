@@ -79,7 +79,7 @@ fn gpt2(keys: &Keys) -> Result<ModelConfig> {
     keys.only("add_cross_attention", &Value::Bool(false))?;
     let hidden_size: usize = keys.need("n_embd")?;
     let heads: usize = keys.need("n_head")?;
-    if heads == 0 || hidden_size % heads != 0 {
+    if heads == 0 || !hidden_size.is_multiple_of(heads) {
         return Err(Error::config(
             "n_head",
             format!("is {heads}, expected a divisor of n_embd {hidden_size}"),
