@@ -3,7 +3,7 @@
 //! [`ModelFolder::open`] checks everything but the numbers: the configuration, each header, that
 //! every tensor stands in exactly one place. [`ModelFolder::tensors`] then reads the numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -259,14 +259,18 @@ fn missing(path: &Path, expected: &str, hint: &str) -> Error {
     }
 }
 
-/// The weights' files: the single one if it is there, else those of the index.
-fn open_weights(folder: &Path) -> Result<Vec<SafetensorsFile>> {
+/// The names of the weight files that `folder` should hold: the single one if it is there, else
+/// the shards of its index. They are plain names; whether shards exist is not checked.
+///
+/// # Errors
+/// Neither is there, or the index is malformed or names a file elsewhere.
+pub fn weight_files(folder: &Path) -> Result<Vec<String>> {
     if folder.join(WEIGHTS_FILE).exists() {
-        let path = inside(folder, WEIGHTS_FILE, "the model's weights")?;
-        return Ok(vec![SafetensorsFile::open(&path)?]);
+        return Ok(vec![WEIGHTS_FILE.into()]);
     }
     if folder.join(INDEX_FILE).exists() {
-        return open_shards(folder);
+        let shards: BTreeSet<String> = read_index(folder)?.into_values().collect();
+        return Ok(shards.into_iter().collect());
     }
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)
         .map_err(Error::io(folder, "reading"))?
@@ -282,49 +286,52 @@ fn open_weights(folder: &Path) -> Result<Vec<SafetensorsFile>> {
     ))
 }
 
-fn open_shards(folder: &Path) -> Result<Vec<SafetensorsFile>> {
-    let index_path = inside(folder, INDEX_FILE, "the list of shards")?;
-    let index: Index = read_json(&index_path, "a list of shards")?;
-    let mut shards: BTreeMap<&str, SafetensorsFile> = BTreeMap::new();
-    for (name, shard) in &index.weight_map {
-        if !is_plain_name(shard) || !shard.ends_with(".safetensors") {
-            let problem = format!(
-                "names the shard `{}`, expected a plain file name",
-                printable(shard)
-            );
-            return Err(Error::malformed(&index_path, problem));
-        }
-        if !shards.contains_key(shard.as_str()) {
-            let path = inside(folder, shard, "a shard that the index names")?;
-            shards.insert(shard, SafetensorsFile::open(&path)?);
-        }
-        if !shards[shard.as_str()].header().tensors.contains_key(name) {
-            let problem = format!("is not in `{shard}`, where the index has it");
-            return Err(Error::tensor(&index_path, name, problem));
-        }
-    }
-    for (shard, file) in &shards {
-        let unlisted = file.header().tensors.keys().find(|name| {
-            index
-                .weight_map
-                .get(*name)
-                .is_none_or(|place| place != shard)
-        });
-        if let Some(name) = unlisted {
-            return Err(Error::tensor(
-                file.path(),
-                name,
-                "is in the shard, but not so in the index",
-            ));
-        }
-    }
-    if shards.is_empty() {
+/// Tensor names and their shards, whose names are plain.
+fn read_index(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let path = inside(folder, INDEX_FILE, "the list of shards")?;
+    let index: Index = read_json(&path, "a list of shards")?;
+    let plain = |shard: &&String| is_plain_name(shard) && shard.ends_with(".safetensors");
+    if let Some(shard) = index.weight_map.values().find(|shard| !plain(shard)) {
+        let shard = printable(shard);
         return Err(Error::malformed(
-            &index_path,
+            &path,
+            format!("names the shard `{shard}`, expected a plain file name"),
+        ));
+    }
+    if index.weight_map.is_empty() {
+        return Err(Error::malformed(
+            &path,
             "names no tensor, expected a weight_map",
         ));
     }
-    Ok(shards.into_values().collect())
+    Ok(index.weight_map)
+}
+
+/// The weights' files, with the index and the shards' headers saying the same.
+fn open_weights(folder: &Path) -> Result<Vec<SafetensorsFile>> {
+    let names = weight_files(folder)?;
+    let open = |name: &String| SafetensorsFile::open(&inside(folder, name, "the model's weights")?);
+    let files = names.iter().map(open).collect::<Result<Vec<_>>>()?;
+    if names == [WEIGHTS_FILE] {
+        return Ok(files);
+    }
+    let mut listed = read_index(folder)?;
+    for (shard, file) in names.iter().zip(&files) {
+        for name in file.header().tensors.keys() {
+            if listed.get(name) != Some(shard) {
+                let problem = "is in the shard, but the index does not say so";
+                return Err(Error::tensor(file.path(), name, problem));
+            }
+            listed.remove(name);
+        }
+    }
+    match listed.pop_first() {
+        None => Ok(files),
+        Some((name, shard)) => {
+            let problem = format!("is not in `{}`, where the index has it", printable(&shard));
+            Err(Error::tensor(&folder.join(INDEX_FILE), &name, problem))
+        }
+    }
 }
 
 /// An error for a weight file of a format that is not read.

@@ -189,6 +189,11 @@ fn an_index_cannot_name_files_elsewhere_or_lie() {
         ),
         (
             r#"{"weight_map": {"v": "a.safetensors"}}"#,
+            "a.safetensors",
+            "`w`: is in the shard, but",
+        ),
+        (
+            r#"{"weight_map": {"v": "a.safetensors", "w": "a.safetensors"}}"#,
             index,
             "`v`: is not in `a.safetensors`",
         ),
