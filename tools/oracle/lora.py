@@ -8,6 +8,7 @@ input of the formula, and the merged weights of those projections. Logits also i
 """
 
 import argparse
+import warnings
 
 import numpy as np
 import peft
@@ -18,6 +19,7 @@ import fixtures
 import formula
 import reference
 
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 MLP = ["gate_proj", "up_proj", "down_proj"]
 # family, index of configs.case, rank, alpha, targets

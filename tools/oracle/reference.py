@@ -12,6 +12,7 @@ SINGLE = torch.float32  # float64_everywhere() rebinds the name
 
 torch.set_num_threads(1)
 transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
 
 
 @contextlib.contextmanager
