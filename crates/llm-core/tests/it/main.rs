@@ -12,6 +12,7 @@ mod formula;
 mod gradients;
 #[cfg(test)]
 mod lora_parity;
+mod math;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]

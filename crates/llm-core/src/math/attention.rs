@@ -1,0 +1,155 @@
+//! Scaled dot-product attention (Vaswani et al. 2017), one head at a time.
+//!
+//! ```text
+//! attention(q, k, v) = softmax(q kᵀ / √D + mask) v
+//! ```
+//!
+//! Each token asks a question (its row of `q`), every token has a label (its row of `k`) and
+//! something to say (its row of `v`). The better a label fits a question, the larger the share of
+//! that token's words in the answer.
+//!
+//! ```
+//! use llm_core::math::attention::{Mask, attend};
+//! use ndarray::array;
+//! let x = array![[1.0, 0.0], [0.0, 1.0]];
+//! let trace = attend(&x, &x, &x, 1.0 / 2f64.sqrt(), Mask::Causal);
+//! assert_eq!(trace.weights[[0, 0]], 1.0); // the first token has only itself to read
+//! assert_eq!(trace.weights[[0, 1]], 0.0); // and exactly nothing of the future
+//! ```
+
+use ndarray::Array2;
+
+use super::softmax::{softmax, softmax_backward};
+
+/// Which keys a query may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// All of them: an encoder reads the whole sentence.
+    None,
+    /// Its own and all before it: a decoder must not see the token it is to guess.
+    Causal,
+    /// The last `n` up to its own: Mistral's sliding window.
+    Window(usize),
+}
+
+impl Mask {
+    /// Whether the query at `position` may read the key at position `key`.
+    pub fn reads(self, position: usize, key: usize) -> bool {
+        match self {
+            Self::None => true,
+            Self::Causal => key <= position,
+            Self::Window(window) => key <= position && key + window > position,
+        }
+    }
+}
+
+/// Every matrix on the way from queries to answers.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// `q kᵀ`, how well each key fits each query: `[T, S]`
+    pub scores: Array2<f64>,
+    /// The scores times the scale: `[T, S]`
+    pub scaled: Array2<f64>,
+    /// The same with `-inf` where a query may not read: `[T, S]`
+    pub masked: Array2<f64>,
+    /// Each row turned into shares of 1: `[T, S]`
+    pub weights: Array2<f64>,
+    /// The values, mixed by the weights: `[T, D]`
+    pub output: Array2<f64>,
+}
+
+/// Attention of one head.
+///
+/// Where there are more keys than queries (S > T), the queries are the last tokens: query `t` stands
+/// at position `S − T + t`, as in generation with a cache.
+///
+/// # Shapes
+/// `q [T, D]`, `k [S, D]`, `v [S, D]` → [`Trace`].
+pub fn attend(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, scale: f64, mask: Mask) -> Trace {
+    let (t, d) = q.dim();
+    let (s, _d) = k.dim();
+    let mut trace = Trace {
+        scores: Array2::zeros((t, s)),
+        scaled: Array2::zeros((t, s)),
+        masked: Array2::zeros((t, s)),
+        weights: Array2::zeros((t, s)),
+        output: Array2::zeros((t, v.dim().1)),
+    };
+    for query in 0..t {
+        let position = s - t + query;
+        for key in 0..s {
+            // The dot product is large when the two arrows point the same way.
+            let mut score = 0.0;
+            for channel in 0..d {
+                score += q[[query, channel]] * k[[key, channel]];
+            }
+            trace.scores[[query, key]] = score;
+            // A sum of D products spreads like √D. Unscaled, long heads would push softmax to 0 and
+            // 1, where its gradient vanishes.
+            trace.scaled[[query, key]] = score * scale;
+            // -inf belongs here, before softmax; what comes out of softmax is exactly 0.
+            trace.masked[[query, key]] = if mask.reads(position, key) {
+                score * scale
+            } else {
+                f64::NEG_INFINITY
+            };
+        }
+        let weights = softmax(&trace.masked.row(query).to_vec());
+        for (key, weight) in weights.into_iter().enumerate() {
+            trace.weights[[query, key]] = weight;
+            for channel in 0..v.dim().1 {
+                trace.output[[query, channel]] += weight * v[[key, channel]];
+            }
+        }
+    }
+    trace
+}
+
+/// The gradients of [`attend`].
+#[derive(Clone, Debug)]
+pub struct AttentionGradients {
+    /// `[T, D]`
+    pub q: Array2<f64>,
+    /// `[S, D]`
+    pub k: Array2<f64>,
+    /// `[S, D]`
+    pub v: Array2<f64>,
+}
+
+/// Walks the steps of [`attend`] backwards: mix, softmax, scale, dot product.
+///
+/// # Shapes
+/// `q [T, D]`, `k [S, D]`, `v [S, D]`, `weights [T, S]`, `d_output [T, D]`.
+pub fn attend_backward(
+    (q, k, v): (&Array2<f64>, &Array2<f64>, &Array2<f64>),
+    weights: &Array2<f64>,
+    scale: f64,
+    d_output: &Array2<f64>,
+) -> AttentionGradients {
+    let (t, d) = q.dim();
+    let (s, _d) = k.dim();
+    let mut gradients = AttentionGradients {
+        q: Array2::zeros(q.dim()),
+        k: Array2::zeros(k.dim()),
+        v: Array2::zeros(v.dim()),
+    };
+    for query in 0..t {
+        let mut d_weights = vec![0.0; s];
+        for (key, d_weight) in d_weights.iter_mut().enumerate() {
+            for channel in 0..v.dim().1 {
+                let d_out = d_output[[query, channel]];
+                *d_weight += d_out * v[[key, channel]];
+                gradients.v[[key, channel]] += d_out * weights[[query, key]];
+            }
+        }
+        // A hidden key has weight 0, so its score gets gradient 0: the mask needs no step of its own.
+        let d_scores = softmax_backward(&weights.row(query).to_vec(), &d_weights);
+        for (key, d_score) in d_scores.into_iter().enumerate() {
+            for channel in 0..d {
+                gradients.q[[query, channel]] += scale * d_score * k[[key, channel]];
+                gradients.k[[key, channel]] += scale * d_score * q[[query, channel]];
+            }
+        }
+    }
+    gradients
+}
