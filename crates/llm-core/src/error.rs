@@ -64,6 +64,39 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// The exit code of a program that fails with this: 2 bad input, 3 files, 4 numbers.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFinite { .. } => 4,
+            Self::Io { .. } => 3,
+            _ => 2,
+        }
+    }
+
+    /// What a person can do about it, where there is one thing to do.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Config { key, .. } if key == "target_modules" => {
+                "pass names of the list, e.g. --target-modules q_proj,k_proj,v_proj"
+            }
+            Self::Config { .. } => "correct the key in the model's config.json",
+            Self::Tensor { .. } => {
+                "the weights do not belong to this config.json; take both from one model"
+            }
+            Self::NotFinite { .. } => {
+                "the weights hold NaN or infinity; take an earlier checkpoint"
+            }
+            Self::Input { what, .. } if what == "token id" || what == "target" => {
+                "tokenizer and model disagree; take both from one folder"
+            }
+            Self::Input { what, .. } if ["context", "prompt", "position"].contains(&what.as_str()) => {
+                "shorten the prompt or take a model with a longer context"
+            }
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+
     /// A [`Error::Config`] for `key`.
     pub fn config(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Config {

@@ -5,6 +5,7 @@
 pub mod bootstrap;
 pub mod clip;
 pub mod error;
+pub mod failure;
 pub mod optimizer;
 pub mod order;
 pub mod schedule;
