@@ -22,3 +22,13 @@ pub mod pool;
     expect(dead_code, reason = "the kernels that use all of it come next")
 )]
 pub mod simd;
+
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod cross_entropy;
+pub(crate) mod dropout;
+pub(crate) mod embedding;
+pub(crate) mod heads;
+pub(crate) mod norm;
+pub(crate) mod rope;
+mod rows;

@@ -15,6 +15,7 @@ mod layer_norm;
 mod linear;
 mod rms_norm;
 mod rope;
+mod slices;
 mod swiglu;
 
 use candle_core::{Device, Tensor};
@@ -167,7 +168,11 @@ impl Ops {
     ///
     /// # Shapes
     /// `x [..]` → `[..]`.
+    ///
+    /// # Errors
+    /// A `p` outside `0 ≤ p < 1`.
     pub fn dropout(self, x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
+        dropout::check_probability(p)?;
         if p == 0.0 {
             return Ok(x.clone());
         }

@@ -16,6 +16,14 @@ mod math;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]
+mod ops;
+#[cfg(test)]
+mod ops_accuracy;
+#[cfg(test)]
+mod ops_bits;
+#[cfg(test)]
+mod ops_edges;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
 mod text_bpe;
