@@ -12,23 +12,11 @@
     reason = "intrinsics and disjoint writes need it; each block is justified"
 )]
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the kernels that use all of it come next")
-)]
+pub mod adamw;
 pub mod pool;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the kernels that use all of it come next")
-)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the kernels that use all of it come next"))]
 pub mod simd;
 
-pub(crate) mod activation;
-pub(crate) mod attention;
-pub(crate) mod cross_entropy;
-pub(crate) mod dropout;
-pub(crate) mod embedding;
-pub(crate) mod heads;
-pub(crate) mod norm;
-pub(crate) mod rope;
-mod rows;
+pub(crate) mod gemm;
+pub(crate) mod linear;
+mod scratch;

@@ -1,9 +1,431 @@
-//! Linear projection.
+//! The projection `y = x Wᵀ + b` with gradients `dx = dy W`, `dW = dyᵀ x`, `db = Σ dy`.
+//!
+//! All three products run on the batch-invariant [`gemm`](crate::kernels::gemm). A weight outside
+//! the graph is a field of the op and not an argument: its gradient is never computed. Which
+//! arguments a graph node has depends on what is tracked:
+//!
+//! | weight | bias | node |
+//! |---|---|---|
+//! | frozen | none or frozen | [`Frozen`], of x |
+//! | frozen | tracked | [`Frozen`], of x, then an addition |
+//! | tracked | none | [`Tracked`], of x and W |
+//! | tracked | any | [`Tracked`], of x, W and b |
 
-use candle_core::Tensor;
+use std::sync::{Arc, OnceLock};
 
-use crate::Result;
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, bail,
+};
+
+use super::slices::{float_type, gradient, output, values, with_values};
+use crate::kernels::gemm::{PanelSlots, Panels, Right, View, product};
+use crate::kernels::linear::column_sums;
+use crate::kernels::simd::Real;
+use crate::{Error, Result};
+
+/// Rows below which a frozen weight is packed for keeps: then reading it costs more than the
+/// arithmetic, as in decoding. Above, packing on the way is cheap and needs no memory.
+const KEEP_BELOW_ROWS: usize = 64;
+
+/// A weight with room for its packed form, which decoding then reads at the speed of memory.
+///
+/// The packed form is made at the first call with few rows and shared by clones. It is never made
+/// for a weight inside the autograd graph, whose values change. Do not write into the memory of a
+/// frozen weight: make a new `PackedWeight`.
+#[derive(Clone, Debug)]
+pub struct PackedWeight {
+    /// `[O, I]`
+    weight: Tensor,
+    panels: Arc<PanelSlots>,
+}
+
+impl PackedWeight {
+    /// Wraps `weight` without packing it yet.
+    ///
+    /// # Shapes
+    /// `weight [O, I]`.
+    pub fn new(weight: Tensor) -> Self {
+        Self {
+            weight,
+            panels: Arc::default(),
+        }
+    }
+
+    /// The weight as it was given.
+    ///
+    /// # Shapes
+    /// `[O, I]`.
+    pub fn tensor(&self) -> &Tensor {
+        &self.weight
+    }
+}
+
+/// The sizes of one projection.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// N, all leading axes of x together.
+    rows: usize,
+    /// I
+    inputs: usize,
+    /// O
+    outputs: usize,
+}
+
+impl Sizes {
+    fn new(x: &Shape, weight: &Shape) -> candle_core::Result<Self> {
+        let (outputs, inputs) = weight.dims2()?;
+        let Some((&last, leading)) = x.dims().split_last() else {
+            bail!("linear: x is a scalar")
+        };
+        if last != inputs {
+            bail!(
+                "linear: x {:?} does not fit weight [{outputs}, {inputs}]",
+                x.dims()
+            );
+        }
+        Ok(Self {
+            rows: leading.iter().product(),
+            inputs,
+            outputs,
+        })
+    }
+}
 
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    super::composed::linear(x, weight, bias)
+    check(x, weight, bias)?;
+    if !weight.track_op() {
+        // Nothing outlives the call but the backward pass, which needs no panels of W.
+        return frozen(
+            x,
+            Frozen {
+                weight: weight.clone(),
+                bias: None,
+                panels: None,
+            },
+            bias,
+        );
+    }
+    Ok(match bias {
+        Some(bias) => x.apply_op3(weight, bias, Tracked)?,
+        None => x.apply_op2(weight, Tracked)?,
+    })
+}
+
+pub(super) fn packed(x: &Tensor, weight: &PackedWeight, bias: Option<&Tensor>) -> Result<Tensor> {
+    if weight.weight.track_op() {
+        return linear(x, &weight.weight, bias);
+    }
+    check(x, &weight.weight, bias)?;
+    let panels = Some(weight.panels.clone());
+    frozen(
+        x,
+        Frozen {
+            weight: weight.weight.clone(),
+            bias: None,
+            panels,
+        },
+        bias,
+    )
+}
+
+fn frozen(x: &Tensor, op: Frozen, bias: Option<&Tensor>) -> Result<Tensor> {
+    Ok(match bias {
+        Some(bias) if bias.track_op() => x.apply_op1(op)?.broadcast_add(bias)?,
+        _ => x.apply_op1(Frozen {
+            bias: bias.cloned(),
+            ..op
+        })?,
+    })
+}
+
+fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+    let tensors: Vec<&Tensor> = [x, weight].into_iter().chain(bias).collect();
+    float_type("linear", &tensors)?;
+    let (x, weight) = (x.dims(), weight.dims());
+    if weight.len() != 2 || x.last() != weight.last() {
+        let problem =
+            format!("x {x:?} does not fit weight {weight:?}, expected [.., I] and [O, I]");
+        return Err(Error::input("linear", problem));
+    }
+    match bias {
+        Some(bias) if bias.dims() != [weight[0]] => {
+            let problem = format!("bias {:?} does not fit weight {weight:?}", bias.dims());
+            Err(Error::input("linear", problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `x Wᵀ + b` of row-major slices.
+fn forward<E: Real>(x: &[E], w: Right<E>, bias: Option<&[E]>, sizes: Sizes) -> Vec<E> {
+    product(View::row_major(x, sizes.rows, sizes.inputs), w, bias)
+}
+
+/// `Wᵀ` as the right-hand side of the forward product.
+fn transposed<E: Real>(w: &[E], sizes: Sizes) -> View<'_, E> {
+    View::row_major(w, sizes.outputs, sizes.inputs).transposed()
+}
+
+/// `dx = dy W`
+fn input_gradient<E: Real>(dy: &[E], w: &[E], sizes: Sizes) -> Vec<E> {
+    let w = View::row_major(w, sizes.outputs, sizes.inputs);
+    product(
+        View::row_major(dy, sizes.rows, sizes.outputs),
+        Right::View(w),
+        None,
+    )
+}
+
+/// `dW = dyᵀ x`
+fn weight_gradient<E: Real>(dy: &[E], x: &[E], sizes: Sizes) -> Vec<E> {
+    let dy = View::row_major(dy, sizes.rows, sizes.outputs).transposed();
+    product(
+        dy,
+        Right::View(View::row_major(x, sizes.rows, sizes.inputs)),
+        None,
+    )
+}
+
+fn output_shape(x: &Shape, sizes: Sizes) -> Shape {
+    let mut dims = x.dims().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = sizes.outputs;
+    }
+    dims.into()
+}
+
+/// The op of a weight that does not train.
+struct Frozen {
+    /// `[O, I]`
+    weight: Tensor,
+    /// `[O]`
+    bias: Option<Tensor>,
+    panels: Option<Arc<PanelSlots>>,
+}
+
+impl Frozen {
+    fn run<E: Real>(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let sizes = Sizes::new(layout.shape(), self.weight.shape())?;
+        let x = values::<E>(storage, layout)?;
+        let bias = match &self.bias {
+            Some(bias) => Some(bias.to_vec1::<E>()?),
+            None => None,
+        };
+        let slot = self.panels.as_deref().map(E::panels);
+        let kept = match slot {
+            Some(slot) if sizes.rows < KEEP_BELOW_ROWS => Some(self.pack(slot, sizes)?),
+            Some(slot) => slot.get(),
+            None => None,
+        };
+        let y = match kept {
+            Some(panels) => forward(&x, Right::Panels(panels), bias.as_deref(), sizes),
+            None => with_values([&self.weight], |[w]| {
+                Ok(forward(
+                    &x,
+                    Right::View(transposed(w, sizes)),
+                    bias.as_deref(),
+                    sizes,
+                ))
+            })?,
+        };
+        Ok(output(y, &output_shape(layout.shape(), sizes)))
+    }
+
+    /// The packed weight, made now if it is not there yet.
+    fn pack<'a, E: Real>(
+        &self,
+        slot: &'a OnceLock<Panels<E>>,
+        sizes: Sizes,
+    ) -> candle_core::Result<&'a Panels<E>> {
+        if let Some(panels) = slot.get() {
+            return Ok(panels);
+        }
+        with_values([&self.weight], |[w]| {
+            Ok(slot.get_or_init(|| Panels::new(transposed(w, sizes))))
+        })
+    }
+
+    fn dx<E: Real>(&self, x: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let sizes = Sizes::new(x.shape(), self.weight.shape())?;
+        let dx = with_values([dy, &self.weight], |[dy, w]| {
+            Ok(input_gradient::<E>(dy, w, sizes))
+        })?;
+        gradient(dx, x)
+    }
+}
+
+impl CustomOp1 for Frozen {
+    fn name(&self) -> &'static str {
+        "linear-frozen"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        match self.weight.dtype() {
+            DType::F64 => self.run::<f64>(storage, layout),
+            _ => self.run::<f32>(storage, layout),
+        }
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        match (x.track_op(), x.dtype()) {
+            (false, _) => Ok(None),
+            (true, DType::F64) => self.dx::<f64>(x, dy),
+            (true, _) => self.dx::<f32>(x, dy),
+        }
+    }
+}
+
+/// The op of a weight that trains.
+struct Tracked;
+
+type Argument<'a> = (&'a CpuStorage, &'a Layout);
+type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+impl Tracked {
+    fn run<E: Real>(
+        x: Argument<'_>,
+        weight: Argument<'_>,
+        bias: Option<Argument<'_>>,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let sizes = Sizes::new(x.1.shape(), weight.1.shape())?;
+        let shape = output_shape(x.1.shape(), sizes);
+        let (x, w) = (values::<E>(x.0, x.1)?, values::<E>(weight.0, weight.1)?);
+        let bias = match bias {
+            Some((storage, layout)) => Some(values::<E>(storage, layout)?),
+            None => None,
+        };
+        let y = forward(
+            &x,
+            Right::View(transposed(&w, sizes)),
+            bias.as_deref(),
+            sizes,
+        );
+        Ok(output(y, &shape))
+    }
+
+    fn any(
+        x: Argument<'_>,
+        weight: Argument<'_>,
+        bias: Option<Argument<'_>>,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        match x.0 {
+            CpuStorage::F64(_) => Self::run::<f64>(x, weight, bias),
+            _ => Self::run::<f32>(x, weight, bias),
+        }
+    }
+
+    fn gradients<E: Real>(
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        dy: &Tensor,
+    ) -> candle_core::Result<Gradients> {
+        let sizes = Sizes::new(x.shape(), weight.shape())?;
+        // Detached once, so that a dy with gaps is copied once.
+        let dy = dy.detach().contiguous()?;
+        let dx = match x.track_op() {
+            true => gradient(
+                with_values([&dy, weight], |[dy, w]| {
+                    Ok(input_gradient::<E>(dy, w, sizes))
+                })?,
+                x,
+            )?,
+            false => None,
+        };
+        let dw = match weight.track_op() {
+            true => gradient(
+                with_values([&dy, x], |[dy, x]| Ok(weight_gradient::<E>(dy, x, sizes)))?,
+                weight,
+            )?,
+            false => None,
+        };
+        let db = match bias {
+            Some(bias) if bias.track_op() => gradient(
+                with_values([&dy], |[dy]| Ok(column_sums::<E>(dy, sizes.outputs)))?,
+                bias,
+            )?,
+            _ => None,
+        };
+        Ok((dx, dw, db))
+    }
+
+    fn any_gradients(
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        dy: &Tensor,
+    ) -> candle_core::Result<Gradients> {
+        match x.dtype() {
+            DType::F64 => Self::gradients::<f64>(x, weight, bias, dy),
+            _ => Self::gradients::<f32>(x, weight, bias, dy),
+        }
+    }
+}
+
+impl CustomOp2 for Tracked {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Self::any((x, x_layout), (weight, weight_layout), None)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw, _) = Self::any_gradients(x, weight, None, dy)?;
+        Ok((dx, dw))
+    }
+}
+
+impl CustomOp3 for Tracked {
+    fn name(&self) -> &'static str {
+        "linear-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Self::any(
+            (x, x_layout),
+            (weight, weight_layout),
+            Some((bias, bias_layout)),
+        )
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<Gradients> {
+        Self::any_gradients(x, weight, Some(bias), dy)
+    }
 }

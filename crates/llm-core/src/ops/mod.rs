@@ -22,6 +22,7 @@ use candle_core::{Device, Tensor};
 
 pub use attention::AttentionSpec;
 pub use gelu::GeluKind;
+pub use linear::PackedWeight;
 pub use rope::RopeTable;
 
 use crate::Result;
@@ -58,6 +59,23 @@ impl Ops {
         match self {
             Self::Fused => linear::linear(x, weight, bias),
             Self::Composed => composed::linear(x, weight, bias),
+        }
+    }
+
+    /// As [`Ops::linear`] for a weight that may keep its packed form between calls, which makes
+    /// decoding fast.
+    ///
+    /// # Shapes
+    /// `x [.., I]`, `weight [O, I]`, `bias [O]` → `[.., O]`.
+    pub fn packed_linear(
+        self,
+        x: &Tensor,
+        weight: &PackedWeight,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused => linear::packed(x, weight, bias),
+            Self::Composed => composed::linear(x, weight.tensor(), bias),
         }
     }
 
@@ -168,11 +186,7 @@ impl Ops {
     ///
     /// # Shapes
     /// `x [..]` → `[..]`.
-    ///
-    /// # Errors
-    /// A `p` outside `0 ≤ p < 1`.
     pub fn dropout(self, x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
-        dropout::check_probability(p)?;
         if p == 0.0 {
             return Ok(x.clone());
         }

@@ -11,18 +11,12 @@ mod formula;
 #[cfg(test)]
 mod gradients;
 #[cfg(test)]
+mod linear;
+#[cfg(test)]
 mod lora_parity;
 mod math;
 #[cfg(test)]
 mod mutants;
-#[cfg(test)]
-mod ops;
-#[cfg(test)]
-mod ops_accuracy;
-#[cfg(test)]
-mod ops_bits;
-#[cfg(test)]
-mod ops_edges;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! The two number types that kernels compute in.
 
+use std::cell::RefCell;
 use std::ops::Neg;
+use std::sync::OnceLock;
 
 use candle_core::WithDType;
 
 use super::portable::Portable;
 use super::{Isa, Kernel, Simd, math};
+use crate::kernels::gemm::{PanelSlots, Panels};
+use crate::kernels::scratch::FreeList;
 
 /// f32 or f64.
 pub(crate) trait Real: WithDType + Neg<Output = Self> + Default + Sync {
@@ -18,6 +22,12 @@ pub(crate) trait Real: WithDType + Neg<Output = Self> + Default + Sync {
 
     /// Runs `kernel` on `isa`, or on the portable set if there is no such machine or version.
     fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
+
+    /// Where this thread keeps buffers of this type.
+    fn free_list() -> &'static FreeList<Self>;
+
+    /// The panels of this type among those of a weight.
+    fn panels(slots: &PanelSlots) -> &OnceLock<Panels<Self>>;
 
     /// `eᵃ` per lane, see [`Simd::exp`].
     fn exp_lanes<S: Simd<E = Self>>(simd: S, a: S::V) -> S::V;
@@ -66,6 +76,17 @@ impl Real for f32 {
         Portable::<f32, PORTABLE_F32_LANES>::new().enter(kernel)
     }
 
+    fn free_list() -> &'static FreeList<Self> {
+        thread_local! {
+            static LIST: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+        }
+        &LIST
+    }
+
+    fn panels(slots: &PanelSlots) -> &OnceLock<Panels<Self>> {
+        &slots.f32
+    }
+
     #[inline(always)]
     fn exp_lanes<S: Simd<E = Self>>(simd: S, a: S::V) -> S::V {
         math::exp(simd, a)
@@ -99,6 +120,17 @@ impl Real for f64 {
 
     fn dispatch<K: Kernel<Self>>(_isa: Isa, kernel: K) -> K::Output {
         Portable::<f64, PORTABLE_F64_LANES>::new().enter(kernel)
+    }
+
+    fn free_list() -> &'static FreeList<Self> {
+        thread_local! {
+            static LIST: RefCell<Vec<Vec<f64>>> = const { RefCell::new(Vec::new()) };
+        }
+        &LIST
+    }
+
+    fn panels(slots: &PanelSlots) -> &OnceLock<Panels<Self>> {
+        &slots.f64
     }
 
     #[inline(always)]
