@@ -60,7 +60,7 @@ impl Error {
                 id.fetch_command()
             )),
             Self::NotCached { id, .. } => Some(format!(
-                "fetch it once: {} (or build with --features download, which fetches it itself)",
+                "fetch it once: {} (or build with --features hub, which fetches it itself)",
                 id.fetch_command()
             )),
             Self::Cache { .. } => None,

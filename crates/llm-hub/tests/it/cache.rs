@@ -68,7 +68,7 @@ fn what_is_not_cached_names_the_command_that_fetches_it() {
         let error = hub(&[("HF_HUB_CACHE", cache)])
             .resolve("org/name")
             .unwrap_err();
-        assert!(error.hint().unwrap().contains("--features download"));
+        assert!(error.hint().unwrap().contains("--features hub"));
     }
     let error = offline.resolve("no-such-folder").unwrap_err();
     assert!(error.to_string().contains("no such folder"), "{error}");

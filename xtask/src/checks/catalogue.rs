@@ -1,0 +1,154 @@
+//! `lessons/catalog.toml` against the tree, and README's table against the catalogue.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use toml::{Table, Value};
+
+use super::verdict;
+use crate::source::TOOLS;
+use crate::workspace::Workspace;
+
+const CATALOGUE: &str = "lessons/catalog.toml";
+const README: &str = "README.md";
+/// The table stands between these lines of the README.
+const BEGIN: &str = "<!-- lessons: written by `cargo xtask readme` -->";
+const END: &str = "<!-- end of lessons -->";
+
+/// Every lesson has one entry, every entry is whole and true, and the README has them.
+pub(super) fn check(workspace: &Workspace) -> Result<String> {
+    let lessons = lessons(workspace)?;
+    let mut problems = Vec::new();
+    let ids: BTreeSet<&str> = lessons.iter().map(|lesson| text(lesson, "id")).collect();
+    if ids.len() != lessons.len() {
+        problems.push(format!("{CATALOGUE}: an id stands twice"));
+    }
+    for lesson in &lessons {
+        problems.extend(entry_problems(workspace, lesson, &ids));
+    }
+    let listed: BTreeSet<&str> = lessons
+        .iter()
+        .map(|lesson| text(lesson, "binary"))
+        .collect();
+    for package in workspace
+        .packages
+        .iter()
+        .filter(|p| p.folder.starts_with("lessons/"))
+    {
+        for binary in package
+            .binaries
+            .iter()
+            .filter(|name| !TOOLS.contains(&name.as_str()))
+        {
+            if !listed.contains(binary.as_str()) {
+                problems.push(format!("{CATALOGUE}: no entry for {binary}"));
+            }
+        }
+    }
+    if with_table(&workspace.read(README)?, &lessons)? != workspace.read(README)? {
+        problems.push(format!(
+            "{README}: the lesson table is old, run `cargo xtask readme`"
+        ));
+    }
+    verdict(problems, format!("{} lessons", lessons.len()))
+}
+
+/// Writes the lesson table into the README.
+pub(crate) fn write_readme(workspace: &Workspace) -> Result<()> {
+    let text = with_table(&workspace.read(README)?, &lessons(workspace)?)?;
+    fs::write(workspace.root.join(README), text).context(README)
+}
+
+fn lessons(workspace: &Workspace) -> Result<Vec<Table>> {
+    let catalogue: Table = workspace.read(CATALOGUE)?.parse().context(CATALOGUE)?;
+    let lessons = catalogue
+        .get("lesson")
+        .and_then(Value::as_array)
+        .context("no [[lesson]]")?;
+    lessons
+        .iter()
+        .map(|lesson| lesson.as_table().cloned().context("not a table"))
+        .collect()
+}
+
+fn text<'a>(lesson: &'a Table, key: &str) -> &'a str {
+    lesson.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'a>(lesson: &'a Table, key: &str) -> Option<Vec<&'a str>> {
+    lesson
+        .get(key)?
+        .as_array()?
+        .iter()
+        .map(Value::as_str)
+        .collect()
+}
+
+fn entry_problems(workspace: &Workspace, lesson: &Table, ids: &BTreeSet<&str>) -> Vec<String> {
+    let id = text(lesson, "id");
+    let mut problems = Vec::new();
+    let mut need = |right: bool, problem: String| {
+        if !right {
+            problems.push(format!("{CATALOGUE}: {id}: {problem}"));
+        }
+    };
+    for key in ["id", "binary", "title", "question", "shelf"] {
+        need(!text(lesson, key).is_empty(), format!("`{key}` is missing"));
+    }
+    let seconds = lesson.get("seconds").and_then(Value::as_integer);
+    need(
+        seconds.is_some_and(|seconds| seconds > 0),
+        "`seconds` is not a positive number".into(),
+    );
+    need(
+        list(lesson, "needs").is_some(),
+        "`needs` is not a list".into(),
+    );
+    let next = text(lesson, "next");
+    need(
+        next.is_empty() || ids.contains(next),
+        format!("`next` is {next}, which is no lesson"),
+    );
+    let reads = list(lesson, "reads").unwrap_or_default();
+    need(!reads.is_empty(), "`reads` names no file".into());
+    for file in reads {
+        need(
+            workspace.files.contains(file),
+            format!("`reads` names {file}, which is not there"),
+        );
+    }
+    let folder = format!("lessons/{}", text(lesson, "shelf"));
+    let binary = text(lesson, "binary");
+    let mut packages = workspace
+        .packages
+        .iter()
+        .filter(|p| p.folder.starts_with(&folder));
+    let found = packages.any(|package| package.binaries.iter().any(|name| name == binary));
+    need(found, format!("{folder} has no binary {binary}"));
+    problems
+}
+
+/// The README's text with the table of these lessons.
+fn with_table(readme: &str, lessons: &[Table]) -> Result<String> {
+    let (before, rest) = readme
+        .split_once(BEGIN)
+        .context("README.md: no line for the lessons")?;
+    let (_, after) = rest
+        .split_once(END)
+        .context("README.md: the lessons have no end")?;
+    let mut table = String::from("| run | the question | seconds |\n|---|---|---:|\n");
+    for lesson in lessons {
+        let seconds = lesson
+            .get("seconds")
+            .and_then(Value::as_integer)
+            .unwrap_or_default();
+        let (binary, question) = (text(lesson, "binary"), text(lesson, "question"));
+        ensure!(
+            !question.contains('|'),
+            "{binary}: a question with `|` breaks the table"
+        );
+        table += &format!("| `{binary}` | {question} | {seconds} |\n");
+    }
+    Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
+}
