@@ -89,7 +89,9 @@ impl Error {
             Self::Input { what, .. } if what == "token id" || what == "target" => {
                 "tokenizer and model disagree; take both from one folder"
             }
-            Self::Input { what, .. } if ["context", "prompt", "position"].contains(&what.as_str()) => {
+            Self::Input { what, .. }
+                if ["context", "prompt", "position"].contains(&what.as_str()) =>
+            {
                 "shorten the prompt or take a model with a longer context"
             }
             _ => return None,

@@ -113,7 +113,7 @@ pub fn attach(model: &mut Decoder, config: &LoraConfig, seed: u64) -> Result<Par
         let Proj::Dense(base) = projection else {
             return Err(Error::tensor(module, "already has an adapter"));
         };
-        let (outputs, inputs) = base.weight.dims2()?;
+        let (outputs, inputs) = base.weight().dims2()?;
         let bound = 1.0 / (inputs as f64).sqrt();
         let a = uniform(&mut rng, bound, &[config.r, inputs], dtype)?.to_device(&device)?;
         let a = Var::from_tensor(&a)?;
@@ -158,7 +158,7 @@ pub fn merge(model: &mut Decoder) -> Result<Merged> {
         if let Proj::Lora(lora) = projection {
             weights.insert(
                 module.clone(),
-                (&lora.base.weight.detach() + lora.delta()?)?,
+                (&lora.base.weight().detach() + lora.delta()?)?,
             );
             adapters.insert(module, lora.clone());
         }
@@ -179,7 +179,7 @@ pub fn unmerge(model: &mut Decoder, merged: Merged) -> Result<()> {
     let mut weights = BTreeMap::new();
     for (module, projection) in model.projections_mut() {
         if let Some(lora) = merged.adapters.get(&module) {
-            weights.insert(module, (&projection.base().weight - lora.delta()?)?);
+            weights.insert(module, (projection.base().weight() - lora.delta()?)?);
         }
     }
     model.set_weights(weights);

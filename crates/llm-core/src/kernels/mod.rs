@@ -14,7 +14,10 @@
 
 pub mod adamw;
 pub mod pool;
-#[cfg_attr(not(test), expect(dead_code, reason = "the kernels that use all of it come next"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the kernels that use all of it come next")
+)]
 pub mod simd;
 
 pub(crate) mod gemm;

@@ -142,10 +142,7 @@ impl Decoder {
             .collect::<Result<_>>()?;
         let norm = Norm::load(weights, config, names.norm, c)?;
         let head = match config.tie_word_embeddings {
-            true => Linear {
-                weight: embedding.clone(),
-                bias: None,
-            },
+            true => Linear::new(embedding.clone(), None),
             false => {
                 let (inputs, outputs, bias, transposed) = (c, v, false, false);
                 let spec = LinearSpec {
@@ -310,7 +307,7 @@ impl Decoder {
     pub(crate) fn set_weights(&mut self, weights: BTreeMap<String, Tensor>) {
         for (name, projection) in self.projections_mut() {
             if let Some(weight) = weights.get(&name) {
-                projection.base_mut().weight = weight.clone();
+                projection.base_mut().set_weight(weight.clone());
             }
         }
         for (name, weight) in weights {

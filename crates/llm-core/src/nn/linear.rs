@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::Pass;
 use crate::Result;
+use crate::ops::PackedWeight;
 use crate::params::Weights;
 
 /// What a projection is called and how large it is.
@@ -25,12 +26,37 @@ pub struct LinearSpec<'a> {
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// `[O, I]`
-    pub weight: Tensor,
+    weight: PackedWeight,
     /// `[O]`
-    pub bias: Option<Tensor>,
+    bias: Option<Tensor>,
 }
 
 impl Linear {
+    /// A projection of these tensors.
+    ///
+    /// # Shapes
+    /// `weight [O, I]`, `bias [O]`.
+    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        let weight = PackedWeight::new(weight);
+        Self { weight, bias }
+    }
+
+    /// W
+    ///
+    /// # Shapes
+    /// `[O, I]`.
+    pub fn weight(&self) -> &Tensor {
+        self.weight.tensor()
+    }
+
+    /// Replaces W.
+    ///
+    /// # Shapes
+    /// `weight [O, I]`.
+    pub fn set_weight(&mut self, weight: Tensor) {
+        self.weight = PackedWeight::new(weight);
+    }
+
     /// Takes `{name}.weight` and, where the spec says so, `{name}.bias`.
     ///
     /// # Errors
@@ -46,13 +72,13 @@ impl Linear {
             true => Some(weights.take(&format!("{}.bias", spec.name), &[spec.outputs])?),
             false => None,
         };
-        Ok(Self { weight, bias })
+        Ok(Self::new(weight, bias))
     }
 
     /// # Shapes
     /// `x [.., I]` → `[.., O]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        pass.ops.linear(x, &self.weight, self.bias.as_ref())
+        pass.ops.packed_linear(x, &self.weight, self.bias.as_ref())
     }
 }
 
