@@ -89,6 +89,9 @@ impl Error {
             Self::Input { what, .. } if what == "token id" || what == "target" => {
                 "tokenizer and model disagree; take both from one folder"
             }
+            Self::Text { problem, .. } if problem.contains("vocab_size") => {
+                "tokenizer and model disagree; take both from one folder"
+            }
             Self::Input { what, .. }
                 if ["context", "prompt", "position"].contains(&what.as_str()) =>
             {

@@ -20,6 +20,15 @@ pub mod pool;
 )]
 pub mod simd;
 
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod cross_entropy;
+pub(crate) mod dropout;
+pub(crate) mod embedding;
 pub(crate) mod gemm;
+pub(crate) mod heads;
 pub(crate) mod linear;
+pub(crate) mod norm;
+pub(crate) mod rope;
+mod rows;
 mod scratch;

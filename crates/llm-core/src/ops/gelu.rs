@@ -1,8 +1,15 @@
 //! The Gaussian error linear unit.
 
-use candle_core::Tensor;
+use std::marker::PhantomData;
 
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+
+use super::slices::{float_type, gradient, output, values, with_values};
 use crate::Result;
+use crate::kernels::activation::Activation;
+use crate::kernels::simd::Real;
+
+const NAME: &str = "gelu";
 
 /// Which formula of GELU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +20,47 @@ pub enum GeluKind {
     Erf,
 }
 
+impl GeluKind {
+    fn activation(self) -> Activation {
+        match self {
+            Self::Tanh => Activation::GeluTanh,
+            Self::Erf => Activation::GeluErf,
+        }
+    }
+}
+
+struct Gelu<E> {
+    kind: GeluKind,
+    element: PhantomData<E>,
+}
+
+impl<E: Real> CustomOp1 for Gelu<E> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let y = self.kind.activation().forward(&values::<E>(x, layout)?);
+        Ok(output(y, layout.shape()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let dx = with_values([x, dy], |[x, dy]| {
+            Ok(self.kind.activation().backward::<E>(x, dy))
+        })?;
+        gradient(dx, x)
+    }
+}
+
 pub(super) fn gelu(x: &Tensor, kind: GeluKind) -> Result<Tensor> {
-    super::composed::gelu(x, kind)
+    Ok(match float_type(NAME, &[x])? {
+        DType::F32 => x.apply_op1(Gelu::<f32> {
+            kind,
+            element: PhantomData,
+        })?,
+        _ => x.apply_op1(Gelu::<f64> {
+            kind,
+            element: PhantomData,
+        })?,
+    })
 }

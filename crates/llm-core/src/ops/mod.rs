@@ -186,7 +186,11 @@ impl Ops {
     ///
     /// # Shapes
     /// `x [..]` → `[..]`.
+    ///
+    /// # Errors
+    /// A `p` outside `0 ≤ p < 1`.
     pub fn dropout(self, x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
+        dropout::check_probability(p)?;
         if p == 0.0 {
             return Ok(x.clone());
         }

@@ -1,8 +1,14 @@
 //! Rotary position embedding.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 
+use super::slices::{axes, float_type, gradient, output, with_heads, with_values};
+use crate::kernels::heads::Heads;
+use crate::kernels::rope::{Angles, rotate};
+use crate::kernels::simd::Real;
 use crate::{Error, Result};
+
+const NAME: &str = "rope";
 
 /// cos and sin of every position and frequency, kept in f64 and narrowed per call.
 ///
@@ -57,23 +63,86 @@ impl RopeTable {
         dtype: DType,
         device: &Device,
     ) -> Result<(Tensor, Tensor)> {
-        let end = offset + t;
+        let (cos, sin) = self.slices(offset, t)?;
+        let rows = |values: &[f64]| -> Result<Tensor> {
+            Ok(Tensor::from_slice(values, (t, self.half), &Device::Cpu)?
+                .to_dtype(dtype)?
+                .to_device(device)?)
+        };
+        Ok((rows(cos)?, rows(sin)?))
+    }
+
+    /// As [`RopeTable::rows`], in f64 where they lie.
+    fn slices(&self, offset: usize, t: usize) -> Result<(&[f64], &[f64])> {
+        let end = offset.saturating_add(t);
         if end > self.positions {
             return Err(Error::input(
                 "position",
                 format!("{end} tokens do not fit the context of {}", self.positions),
             ));
         }
-        let rows = |values: &[f64]| -> Result<Tensor> {
-            let values = &values[offset * self.half..end * self.half];
-            Ok(Tensor::from_slice(values, (t, self.half), &Device::Cpu)?
-                .to_dtype(dtype)?
-                .to_device(device)?)
+        let rows = offset * self.half..end * self.half;
+        Ok((&self.cos[rows.clone()], &self.sin[rows]))
+    }
+}
+
+struct Rope<E> {
+    /// `[T, D/2]`
+    cos: Vec<E>,
+    /// `[T, D/2]`
+    sin: Vec<E>,
+}
+
+impl<E: Real> Rope<E> {
+    fn new((cos, sin): (&[f64], &[f64])) -> Self {
+        let narrowed = |x: &[f64]| x.iter().map(|&x| E::from_f64(x)).collect();
+        Self {
+            cos: narrowed(cos),
+            sin: narrowed(sin),
+        }
+    }
+}
+
+impl<E: Real> CustomOp1 for Rope<E> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let angles = Angles {
+            cos: &self.cos,
+            sin: &self.sin,
         };
-        Ok((rows(&self.cos)?, rows(&self.sin)?))
+        let y = with_heads(x, layout, |x| rotate::<E>(x, angles))?;
+        Ok(output(y, layout.shape()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let (b, t, h, d) = x.dims4()?;
+        let back: Vec<E> = self.sin.iter().map(|&sin| -sin).collect();
+        let angles = Angles {
+            cos: &self.cos,
+            sin: &back,
+        };
+        let dx = with_values([dy], |[dy]| {
+            Ok(rotate(Heads::contiguous(dy, [b, t, h, d]), angles))
+        })?;
+        gradient(dx, x)
     }
 }
 
 pub(super) fn rope(x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tensor> {
-    super::composed::rope(x, table, offset)
+    let [_b, t, _h, d] = axes("rope x", x, "B, T, H, D")?;
+    if d != 2 * table.half {
+        let expected = 2 * table.half;
+        return Err(Error::input(
+            NAME,
+            format!("head size is {d}, the table's is {expected}"),
+        ));
+    }
+    let angles = table.slices(offset, t)?;
+    Ok(match float_type(NAME, &[x])? {
+        DType::F32 => x.apply_op1(Rope::<f32>::new(angles))?,
+        _ => x.apply_op1(Rope::<f64>::new(angles))?,
+    })
 }

@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, DType, Layout, Shape, Storage, Tensor, WithDType};
 
+use crate::kernels::heads::Heads;
 use crate::{Error, Result};
 
 /// The common number type of `tensors`, which must be f32 or f64 on the CPU.
@@ -30,6 +31,37 @@ pub(super) fn float_type(op: &str, tensors: &[&Tensor]) -> Result<DType> {
             ),
         )),
     }
+}
+
+/// The sizes of a tensor with the axes `letters`, one letter each.
+pub(super) fn axes<const N: usize>(
+    name: &str,
+    tensor: &Tensor,
+    letters: &str,
+) -> Result<[usize; N]> {
+    tensor.dims().try_into().map_err(|_| {
+        Error::tensor(
+            name,
+            format!("has shape {:?}, expected [{letters}]", tensor.dims()),
+        )
+    })
+}
+
+/// The size of the last axis.
+pub(super) fn last_axis(name: &str, tensor: &Tensor) -> Result<usize> {
+    let last = tensor.dims().last().copied();
+    last.ok_or_else(|| Error::tensor(name, "is a scalar, expected at least one axis"))
+}
+
+/// Fails unless `value` is finite and not negative.
+pub(super) fn check_eps(op: &str, eps: f64) -> Result<()> {
+    if eps.is_finite() && eps >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::input(
+        op,
+        format!("eps is {eps}, expected a finite number that is not negative"),
+    ))
 }
 
 /// The values under `layout`, in row-major order: borrowed where they lie side by side.
@@ -86,6 +118,29 @@ pub(super) fn with_values<E: WithDType, R, const N: usize>(
     f(slices)
 }
 
+/// `f` of a `[B, T, H, D]` tensor where it lies; only a last axis with gaps is copied.
+pub(super) fn with_heads<E: WithDType, R>(
+    storage: &CpuStorage,
+    layout: &Layout,
+    f: impl FnOnce(Heads<E>) -> R,
+) -> candle_core::Result<R> {
+    let (batch, tokens, heads, size) = layout.shape().dims4()?;
+    if let [b, t, h, 1] = *layout.stride() {
+        let data = &storage.as_slice::<E>()?[layout.start_offset()..];
+        let strides = [b, t, h];
+        return Ok(f(Heads {
+            data,
+            batch,
+            tokens,
+            heads,
+            size,
+            strides,
+        }));
+    }
+    let data = values::<E>(storage, layout)?;
+    Ok(f(Heads::contiguous(&data, [batch, tokens, heads, size])))
+}
+
 /// What `cpu_fwd` returns.
 pub(super) fn output<E: WithDType>(values: Vec<E>, shape: &Shape) -> (CpuStorage, Shape) {
     (E::to_cpu_storage_owned(values), shape.clone())
@@ -100,4 +155,13 @@ pub(super) fn gradient<E: WithDType>(
         return Ok(None);
     }
     Tensor::from_vec(values, argument.shape(), argument.device()).map(Some)
+}
+
+/// What a forward pass left for the backward pass.
+pub(super) fn saved<'a, T>(
+    cell: &'a std::sync::OnceLock<T>,
+    op: &'static str,
+) -> candle_core::Result<&'a T> {
+    cell.get()
+        .ok_or_else(|| candle_core::Error::Msg(format!("{op}: backward before forward")))
 }

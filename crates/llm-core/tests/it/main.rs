@@ -14,9 +14,18 @@ mod gradients;
 mod linear;
 #[cfg(test)]
 mod lora_parity;
+#[cfg(test)]
 mod math;
 #[cfg(test)]
 mod mutants;
+#[cfg(test)]
+mod ops;
+#[cfg(test)]
+mod ops_accuracy;
+#[cfg(test)]
+mod ops_bits;
+#[cfg(test)]
+mod ops_edges;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]
