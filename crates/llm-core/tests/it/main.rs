@@ -32,3 +32,7 @@ mod parity;
 mod text_bpe;
 #[cfg(test)]
 mod text_chars;
+#[cfg(test)]
+mod text_chat;
+#[cfg(test)]
+mod text_hf;
