@@ -62,20 +62,30 @@ impl Source {
 
     /// Whether this is a lesson: a program on a shelf that is not a tool.
     pub(crate) fn is_lesson(&self) -> bool {
-        self.on_a_shelf() && !self.is_tool()
+        self.program()
+            .is_some_and(|program| !TOOLS.contains(&program))
     }
 
-    /// Whether this is a tool among the lessons.
+    /// Whether this is the `main` of a tool.
     pub(crate) fn is_tool(&self) -> bool {
-        let name = self.file.rsplit('/').next().unwrap_or_default();
-        self.on_a_shelf()
-            && name
-                .strip_suffix(".rs")
-                .is_some_and(|name| TOOLS.contains(&name))
+        let Some(program) = self.program() else {
+            return false;
+        };
+        let mains = [
+            format!("/bin/{program}.rs"),
+            format!("/bin/{program}/main.rs"),
+        ];
+        TOOLS.contains(&program) && mains.iter().any(|end| self.file.ends_with(end))
     }
 
-    fn on_a_shelf(&self) -> bool {
-        self.file.starts_with("lessons/") && self.file.contains("/src/bin/")
+    /// The program on a shelf that this file belongs to: `src/bin/NAME.rs` or `src/bin/NAME/*.rs`.
+    fn program(&self) -> Option<&str> {
+        let path = self
+            .file
+            .strip_prefix("lessons/")?
+            .split_once("/src/bin/")?
+            .1;
+        path.split(['/', '.']).next()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the checks look at: the files of the tree, the packages, cargo itself.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,10 +50,13 @@ pub(crate) struct Package {
 impl Workspace {
     /// Finds the root, lists the files and asks cargo for the packages.
     pub(crate) fn load() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        // As `cargo run` says it, so that a binary built in another checkout looks at this one
+        let own =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&own)
             .parent()
-            .context("xtask has no parent")?;
-        let root = root.to_path_buf();
+            .context("xtask has no parent folder")?
+            .to_path_buf();
         let mut files = BTreeSet::new();
         list_files(&root, "", &mut files)?;
         let output = cargo(&root, &["metadata", "--format-version", "1", "--no-deps"])?;
@@ -97,7 +101,7 @@ impl Workspace {
 
     /// Runs cargo with its output on the terminal.
     pub(crate) fn show_cargo(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
-        let mut command = Command::new(env!("CARGO"));
+        let mut command = Command::new(program());
         command
             .current_dir(&self.root)
             .args(arguments)
@@ -153,8 +157,13 @@ impl Package {
     }
 }
 
+/// The cargo that runs this task.
+fn program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 fn cargo(root: &Path, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(env!("CARGO"))
+    let output = Command::new(program())
         .current_dir(root)
         .args(arguments)
         .output()?;

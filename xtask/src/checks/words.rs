@@ -7,7 +7,7 @@ use crate::source::{Kind, Source};
 use crate::workspace::Workspace;
 
 /// Words that no Rust file may hold, spelled so that this file does not hold them.
-const NOWHERE: [(&str, &str); 4] = [
+const NOWHERE: [(&str, &str); 5] = [
     (
         concat!("#[", "allow"),
         "write #[expect(lint, reason = \"…\")]",
@@ -21,6 +21,7 @@ const NOWHERE: [(&str, &str); 4] = [
         "a test that never runs proves nothing",
     ),
     (concat!("dbg", "!("), "left in"),
+    (concat!("fn main", "() {}"), "an empty program"),
 ];
 
 /// Words that the crates themselves may not hold outside their tests.
