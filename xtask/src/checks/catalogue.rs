@@ -124,8 +124,17 @@ fn entry_problems(workspace: &Workspace, lesson: &Table, ids: &BTreeSet<&str>) -
         .packages
         .iter()
         .filter(|p| p.folder.starts_with(&folder));
-    let found = packages.any(|package| package.binaries.iter().any(|name| name == binary));
-    need(found, format!("{folder} has no binary {binary}"));
+    let home = packages.find(|package| package.binaries.iter().any(|name| name == binary));
+    need(home.is_some(), format!("{folder} has no binary {binary}"));
+    let source = home.map(|package| format!("{}/src/bin/{binary}.rs", package.folder));
+    let source = source
+        .and_then(|file| workspace.read(&file).ok())
+        .unwrap_or_default();
+    let asked = source.contains(text(lesson, "question"));
+    need(
+        asked,
+        "`question` is not the one that the lesson asks".into(),
+    );
     problems
 }
 
