@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::DType;
+use candle_core::{DType, Device, Tensor};
+use llm_core::cache::KvCache;
 use llm_core::config::Family;
+use llm_core::nn::Pass;
 use llm_core::ops::Ops;
 
 use crate::cases::{self, F32_LOGITS, F64_LOGITS};
@@ -88,4 +90,63 @@ fn fixtures_cover_the_settings() {
     assert_eq!(families.len(), 5);
     assert!(families.values().all(|&count| count >= 12), "{families:?}");
     assert!(seen.values().all(|&count| count >= 3), "{seen:?}");
+}
+
+/// The bits of `tensor`.
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+/// A prompt read in pieces through the cache is the prompt read at once, to the last bit.
+#[test]
+fn chunks_through_the_cache_equal_one_pass_bit_for_bit() {
+    let pass = Pass::eval(Ops::Fused);
+    for case in cases::read("logits").0 {
+        let model = case.model(DType::F32);
+        let whole = bits(&model.forward(&cases::row(&case.ids), &pass).unwrap());
+        let capacity = case.ids.len();
+        let mut cache =
+            KvCache::new(model.config(), 1, capacity, DType::F32, &Device::Cpu).unwrap();
+        let mut chunked = Vec::new();
+        let mut rest = case.ids.as_slice();
+        for size in [1, 1, 3, 7, capacity] {
+            let (chunk, after) = rest.split_at(size.min(rest.len()));
+            rest = after;
+            if !chunk.is_empty() {
+                let hidden = model
+                    .hidden(&cases::row(chunk), Some(&mut cache), &pass)
+                    .unwrap();
+                chunked.extend(bits(&model.logits(&hidden, &pass).unwrap()));
+            }
+        }
+        let different = whole.iter().zip(&chunked).position(|(a, b)| a != b);
+        assert_eq!(whole.len(), chunked.len());
+        assert_eq!(different, None, "{}: first differing logit", case.name);
+    }
+}
+
+/// A text's logits do not depend on its neighbours in a batch.
+#[test]
+fn a_row_of_a_batch_equals_the_row_alone_bit_for_bit() {
+    let pass = Pass::eval(Ops::Fused);
+    for case in cases::read("logits").0.iter().step_by(5) {
+        let model = case.model(DType::F32);
+        let t = case.ids.len();
+        let reversed: Vec<u32> = case.ids.iter().rev().copied().collect();
+        let both = [case.ids.as_slice(), &reversed, &case.ids].concat();
+        let both = Tensor::from_vec(both, (3, t), &Device::Cpu).unwrap();
+        let batch = bits(&model.forward(&both, &pass).unwrap());
+        let row = t * model.config().vocab_size;
+        for (i, ids) in [&case.ids, &reversed, &case.ids].into_iter().enumerate() {
+            let alone = bits(&model.forward(&cases::row(ids), &pass).unwrap());
+            let found = &batch[i * row..(i + 1) * row];
+            let different = alone.iter().zip(found).position(|(a, b)| a != b);
+            assert_eq!(
+                different, None,
+                "{} row {i}: first differing logit",
+                case.name
+            );
+        }
+    }
 }
