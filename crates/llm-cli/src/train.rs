@@ -73,8 +73,9 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     header(&mut weather, &session, &folder)?;
     let stop = stop_flag()?;
     let report = train(args, &session, &folder, &stop, &mut weather)?;
+    weather.fact("model", &folder.model().display().to_string());
     let mut screen = llm_show::stdout_screen(&args.look);
-    result(&mut screen, &report, &folder);
+    result(&mut screen, &report);
     Ok(screen.finish()?)
 }
 
@@ -250,8 +251,8 @@ fn data_rows(session: &Session) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What came of it: the program's result.
-fn result(screen: &mut Screen, report: &FinetuneReport, folder: &RunFolder) {
+/// What came of it: the program's result, the same on every run with the same seed.
+fn result(screen: &mut Screen, report: &FinetuneReport) {
     let mut table = Table::new(&["held out", "before", "after", "difference", "95 % interval"]);
     let mut row = |name: &str, values: &Option<BeforeAfter>| {
         if let Some(BeforeAfter {
@@ -276,5 +277,4 @@ fn result(screen: &mut Screen, report: &FinetuneReport, folder: &RunFolder) {
         screen.show(&table);
     }
     screen.line(&format!("steps  {}", count(report.outcome.steps)));
-    screen.line(&format!("model  {}", folder.model().display()));
 }

@@ -8,12 +8,13 @@
 //! 3. [`audit`]: before the first step, does every tensor get the gradient it should?
 //! 4. [`trainer`]: the loop; [`observe`]: who watches it; [`checkpoint`]: stop and go on
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
-//! 6. [`config`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
+//! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
 pub mod audit;
+pub mod base;
 pub mod batch;
 pub mod bootstrap;
 pub mod checkpoint;

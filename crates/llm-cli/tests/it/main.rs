@@ -4,3 +4,5 @@
 
 #[cfg(test)]
 mod deeper;
+#[cfg(test)]
+mod train;

@@ -221,6 +221,12 @@ fn what_cannot_work_is_refused_by_name_before_anything_is_written() {
         assert!(code == 2 || code == 3, "{message}: exit code {code}");
     }
     assert!(!kit.path("runs").exists());
+}
+
+#[test]
+fn rows_that_are_cut_are_counted_and_said() {
+    let kit = Kit::new(true);
+    let good = kit.config(&kit.rows());
     let whole = Session::open(good.clone(), Some(&kit.base())).unwrap();
     let longest = whole
         .dataset
