@@ -36,3 +36,5 @@ mod text_chars;
 mod text_chat;
 #[cfg(test)]
 mod text_hf;
+#[cfg(test)]
+mod text_labels;
