@@ -1,7 +1,10 @@
 //! Which device and number type to run on, and why.
 
-use candle_core::{DType, Device};
+use std::num::NonZeroUsize;
 
+use candle_core::{DType, Device, DeviceLocation};
+
+use crate::kernels::pool;
 use crate::{Error, Result};
 
 /// A device with the reason for the choice, for people to read.
@@ -81,5 +84,52 @@ pub fn dtype(name: &str) -> Result<DType> {
             "--dtype",
             format!("`{other}` is not auto, f32, f64, bf16 or f16"),
         )),
+    }
+}
+
+/// Where a program computes: what `--device`, `--dtype` and `--threads` came to.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Where tensors live.
+    pub device: Device,
+    /// The number type of weights and activations.
+    pub dtype: DType,
+    /// Threads of the CPU kernels.
+    pub threads: usize,
+    /// Why this device.
+    reason: String,
+}
+
+impl Machine {
+    /// Sets the threads, then chooses device and number type. Call it first in `main`.
+    ///
+    /// # Errors
+    /// As [`choose`] and [`dtype`].
+    pub fn start(device: &str, dtype: &str, threads: Option<NonZeroUsize>) -> Result<Self> {
+        let threads = match threads {
+            Some(n) => pool::set_threads(n.get())?,
+            None => pool::threads(),
+        };
+        let Chosen { device, reason } = choose(device)?;
+        Ok(Self {
+            device,
+            dtype: self::dtype(dtype)?,
+            threads,
+            reason,
+        })
+    }
+
+    /// Names and values for people to read.
+    pub fn describe(&self) -> [(&'static str, String); 3] {
+        let place = match self.device.location() {
+            DeviceLocation::Cpu => "cpu",
+            DeviceLocation::Cuda { .. } => "cuda",
+            DeviceLocation::Metal { .. } => "metal",
+        };
+        [
+            ("device", format!("{place} ({})", self.reason)),
+            ("dtype", self.dtype.as_str().to_owned()),
+            ("threads", self.threads.to_string()),
+        ]
     }
 }

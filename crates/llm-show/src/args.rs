@@ -69,6 +69,15 @@ impl DTypeName {
             Self::F16 => "f16",
         }
     }
+
+    /// As [`Self::as_str`], with `auto` meaning `auto` here: for programs that prefer another type.
+    pub fn as_str_or(self, auto: &'static str) -> &'static str {
+        if self == Self::Auto {
+            auto
+        } else {
+            self.as_str()
+        }
+    }
 }
 
 /// How the output looks; part of [`ToolArgs`] and [`LessonArgs`].
@@ -147,4 +156,14 @@ impl std::ops::Deref for LessonArgs {
     fn deref(&self) -> &ToolArgs {
         &self.tool
     }
+}
+
+/// The end of a lesson's `--help`: what you will see, what it reads, examples.
+pub fn after_help(see: &str, reads: &str, examples: &[&str]) -> String {
+    let mut text = format!("What you will see:\n  {see}\n\nReads:\n  {reads}\n\nExamples:");
+    for example in examples {
+        text += "\n  cargo run -q --bin ";
+        text += example;
+    }
+    text + "\n\nExit codes: 0 ok, 1 a check failed, 2 bad input, 3 input or output failed"
 }

@@ -133,6 +133,128 @@ impl Golden {
     }
 }
 
+/// What every lesson promises, for one program.
+///
+/// Its stdout equals the golden file and comes out the same twice and in any colour; `--plain` is
+/// ASCII; `--help` equals its snapshot; bad flags exit with 2; a closed pipe ends quietly; a
+/// wrong answer to the exercise exits with 1 and the right one with 0.
+#[derive(Clone, Debug)]
+pub struct Promises<'a> {
+    /// The program: `env!("CARGO_BIN_EXE_…")`.
+    pub program: &'a str,
+    /// The name of its golden files.
+    pub name: &'a str,
+    /// The folder of the golden files.
+    pub folder: &'a Path,
+    /// Arguments of every run.
+    pub args: &'a [&'a str],
+    /// How far numbers may differ from the golden file.
+    pub tolerance: f64,
+    /// A right answer to the exercise; none where the lesson has no exercise.
+    pub answer: Option<&'a str>,
+}
+
+impl Promises<'_> {
+    fn output(&self, more: &[&str]) -> Result<Output, String> {
+        let run = Run::new(self.program).args(self.args.iter().copied());
+        run.args(more.iter().copied()).output()
+    }
+
+    fn golden(&self, kind: &str) -> Golden {
+        let path = self.folder.join(format!("{}{kind}.txt", self.name));
+        Golden {
+            path,
+            tolerance: self.tolerance,
+        }
+    }
+
+    /// Checks them all.
+    ///
+    /// # Errors
+    /// The first promise that is not kept.
+    pub fn check(&self) -> Result<(), String> {
+        let first = self.output(&[])?;
+        ended(&first, 0)?;
+        self.golden("").compare(&first.stdout)?;
+        for more in [&[][..], &["--color", "never"], &["--quiet"]] {
+            same("a second run", &first.stdout, &self.output(more)?.stdout)?;
+        }
+        let quiet = self.output(&["--quiet"])?;
+        same("stderr under --quiet", "", &quiet.stderr)?;
+        self.check_looks(&first)?;
+        self.golden(".help")
+            .compare(&self.output(&["--help"])?.stdout)?;
+        ended(&self.output(&["--no-such-flag"])?, 2)?;
+        let closed = Run::new(self.program)
+            .args(self.args.iter().copied())
+            .into_closed_pipe()?;
+        ended(&closed, 0)?;
+        self.check_exercise()
+    }
+
+    fn check_looks(&self, first: &Output) -> Result<(), String> {
+        let colored = self.output(&["--color", "always"])?.stdout;
+        if !colored.contains('\u{1b}') {
+            return Err("--color always wrote no colour".into());
+        }
+        let bare = anstream::adapter::strip_str(&colored).to_string();
+        same("colours stripped", &first.stdout, &bare)?;
+        let env = Run::new(self.program)
+            .args(self.args.iter().copied())
+            .env("NO_COLOR", "1");
+        same("NO_COLOR", &first.stdout, &env.output()?.stdout)?;
+        let plain = self.output(&["--plain"])?.stdout;
+        match plain.lines().find(|line| !line.is_ascii()) {
+            Some(line) => Err(format!("--plain is not ASCII: {line}")),
+            None => Ok(()),
+        }?;
+        let wide = |line: &&str| crate::look::width(line) > crate::look::WIDTH;
+        match first.stdout.lines().find(wide) {
+            Some(line) => Err(format!("wider than {} columns: {line}", crate::look::WIDTH)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_exercise(&self) -> Result<(), String> {
+        let listed = self.output(&["--check"])?;
+        ended(&listed, 0)?;
+        if !listed.stdout.contains("PASS  ") {
+            return Err("--check lists no PASS".into());
+        }
+        let Some(answer) = self.answer else {
+            return Ok(());
+        };
+        ended(&self.output(&["--check", answer])?, 0)?;
+        let wrong = self.output(&["--check", "no-such-answer"])?;
+        ended(&wrong, 1)?;
+        if !wrong.stdout.contains("FAIL  exercise") || !wrong.stderr.contains("checks failed") {
+            return Err(format!("a wrong answer is not named: {}", wrong.stderr));
+        }
+        Ok(())
+    }
+}
+
+/// An error unless the program ended with `code`.
+fn ended(output: &Output, code: i32) -> Result<(), String> {
+    if output.code == Some(code) && !output.stderr.contains("panicked") {
+        return Ok(());
+    }
+    Err(format!(
+        "exit code {:?}, expected {code}; stderr:\n{}",
+        output.code, output.stderr
+    ))
+}
+
+/// An error unless two texts are equal; names the first line that differs.
+fn same(what: &str, expected: &str, actual: &str) -> Result<(), String> {
+    if expected == actual {
+        return Ok(());
+    }
+    let lines = expected.lines().zip(actual.lines()).find(|(a, b)| a != b);
+    let (a, b) = lines.unwrap_or((expected, actual));
+    Err(format!("{what} differs:\n  expected  {a}\n  actual    {b}"))
+}
+
 /// Line by line: equal words in equal order, numbers within `tolerance`.
 fn differences(expected: &str, actual: &str, tolerance: f64) -> Result<(), String> {
     let mut lines = (expected.lines(), actual.lines());

@@ -38,8 +38,8 @@ pub struct Card {
     pub read: &'static str,
     /// The lesson after this one; empty at the end of a shelf.
     pub next: &'static str,
-    /// Flags worth trying.
-    pub tries: &'static str,
+    /// Flags worth trying, each with its value.
+    pub tries: &'static [&'static str],
     /// A task whose answer `--check ANSWER` compares.
     pub exercise: &'static str,
 }
@@ -192,13 +192,12 @@ impl<'w> Lesson<'w> {
         self.line("");
         self.closing("Takeaway", card.takeaway);
         self.closing("Read", card.read);
-        let others = [
-            ("Next", card.next),
-            ("Try", card.tries),
-            ("Exercise", card.exercise),
-        ];
+        let others = [("Next", card.next), ("Exercise", card.exercise)];
         for (name, text) in others.into_iter().filter(|(_, text)| !text.is_empty()) {
             self.closing(name, text);
+        }
+        if !card.tries.is_empty() {
+            self.closing_items("Try", card.tries);
         }
         if self.given.is_some() {
             self.list_checks();

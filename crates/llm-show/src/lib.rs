@@ -28,7 +28,7 @@
 //!     takeaway: "a thousandth",
 //!     read: "crates/llm-show/src/lib.rs",
 //!     next: "02_math",
-//!     tries: "--seed 8",
+//!     tries: &["--seed 8"],
 //!     exercise: "How many halvings leave less than 1e-6? --check NUMBER",
 //! };
 //!
@@ -73,7 +73,7 @@ pub mod number;
 pub mod screen;
 pub mod weather;
 
-pub use args::{ColorChoice, DTypeName, DeviceName, LessonArgs, LookArgs, ToolArgs};
+pub use args::{ColorChoice, DTypeName, DeviceName, LessonArgs, LookArgs, ToolArgs, after_help};
 pub use exhibit::{
     Bars, Cell, Curve, Exhibit, Grid, GridStyle, Region, Shape, Shapes, Table, sparkline,
 };

@@ -129,6 +129,29 @@ impl<'w> Screen<'w> {
         }
     }
 
+    /// As [`Screen::closing`] for items that are not broken: flags with their values.
+    pub fn closing_items(&mut self, name: &str, items: &[&str]) {
+        const NAME: usize = 10;
+        let mut lines = vec![String::new()];
+        for item in items {
+            let item = self.look.text(item);
+            let line = lines.len() - 1;
+            if !lines[line].is_empty() && NAME + width(&lines[line]) + 3 + width(&item) > WIDTH {
+                lines.push(item.into_owned());
+            } else {
+                let space = if lines[line].is_empty() { "" } else { "   " };
+                lines[line] += &format!("{space}{item}");
+            }
+        }
+        for (index, line) in lines.iter().enumerate() {
+            let name = left(if index == 0 { name } else { "" }, NAME);
+            self.line(&format!(
+                "{}{line}",
+                self.look.paint(Meaning::Accent, &name)
+            ));
+        }
+    }
+
     /// A result line of a check.
     pub(crate) fn verdict(&mut self, name: &str, claim: &str, holds: bool) {
         const NAME: usize = 40;

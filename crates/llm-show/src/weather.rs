@@ -26,7 +26,7 @@ pub struct TrainingRow {
     pub lr: f64,
     /// The gradient norm before clipping.
     pub grad: f64,
-    /// Tokens each second.
+    /// Tokens each second; 0 where nobody measured it.
     pub tokens_per_second: f64,
     /// The time left.
     pub eta: Option<Duration>,
@@ -233,6 +233,10 @@ impl<'w> Weather<'w> {
         let val = row
             .val
             .map_or_else(|| none.to_owned(), |val| format!("{val:.4}"));
+        let rate = match row.tokens_per_second.max(0.0) as u64 {
+            0 => none.to_owned(),
+            rate => count(rate),
+        };
         let eta = row.eta.map_or_else(|| none.to_owned(), duration);
         let line = format!(
             "{:>6}  {:>6.4} {trend} {val:>6}  {:>7}  {:>6.3}  {:>7}  {eta:>6}",
@@ -240,7 +244,7 @@ impl<'w> Weather<'w> {
             row.loss,
             scientific(row.lr, 1),
             row.grad,
-            count(row.tokens_per_second.max(0.0) as u64),
+            rate,
         );
         self.line(&line);
         self.rows += 1;

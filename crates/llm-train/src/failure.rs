@@ -11,12 +11,13 @@ pub fn explain<'a>(
 ) -> Option<(u8, Option<String>)> {
     chain.find_map(|cause| {
         if let Some(error) = cause.downcast_ref::<crate::Error>() {
-            Some((error.exit_code(), error.hint()))
+            Some((error.exit_code(), error.hint().map(String::from)))
         } else if let Some(error) = cause.downcast_ref::<llm_store::Error>() {
             Some((error.exit_code(), error.hint()))
+        } else if let Some(error) = cause.downcast_ref::<llm_core::Error>() {
+            Some((error.exit_code(), error.hint()))
         } else {
-            let error = cause.downcast_ref::<llm_core::Error>();
-            error.map(|error| (error.exit_code(), error.hint()))
+            None
         }
     })
 }

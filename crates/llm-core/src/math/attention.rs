@@ -17,9 +17,12 @@
 //! assert_eq!(trace.weights[[0, 1]], 0.0); // and exactly nothing of the future
 //! ```
 
+use candle_core::{DType, Device, Tensor};
 use ndarray::Array2;
 
 use super::softmax::{softmax, softmax_backward};
+use crate::Result;
+use crate::ops::{AttentionSpec, Ops};
 
 /// Which keys a query may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,33 @@ pub struct Trace {
     pub weights: Array2<f64>,
     /// The values, mixed by the weights: `[T, D]`
     pub output: Array2<f64>,
+}
+
+impl Trace {
+    /// The largest distance of a row's sum of weights from 1.
+    pub fn row_error(&self) -> f64 {
+        self.weights
+            .outer_iter()
+            .map(|row| (row.sum() - 1.0).abs())
+            .fold(0.0, f64::max)
+    }
+
+    /// The largest weight above the diagonal: what leaks from the future when T = S.
+    pub fn leak(&self) -> f64 {
+        let future = self
+            .weights
+            .indexed_iter()
+            .filter(|((query, key), _)| key > query);
+        future.map(|(_, weight)| weight.abs()).fold(0.0, f64::max)
+    }
+
+    /// The key that `query` reads most.
+    pub fn most_read(&self, query: usize) -> usize {
+        let row = self.weights.row(query);
+        (0..row.len())
+            .max_by(|&a, &b| row[a].total_cmp(&row[b]))
+            .unwrap_or(0)
+    }
 }
 
 /// Attention of one head.
@@ -152,4 +182,38 @@ pub fn attend_backward(
         }
     }
     gradients
+}
+
+/// Causal [`attend`] as the one operation of [`crate::ops`] that models run, on `device` in `dtype`.
+///
+/// # Shapes
+/// `q`, `k` and `v [T, D]` → `[T, D]`, row-major.
+///
+/// # Errors
+/// What the tensor library reports.
+pub fn attend_with_ops(
+    (q, k, v): (&Array2<f64>, &Array2<f64>, &Array2<f64>),
+    scale: f64,
+    dtype: DType,
+    device: &Device,
+) -> Result<Vec<f64>> {
+    let tensor = |x: &Array2<f64>| -> Result<Tensor> {
+        let (t, d) = x.dim();
+        let values: Vec<f64> = x.iter().copied().collect();
+        // One batch, one head: [B, T, H, D].
+        Ok(Tensor::from_vec(values, (1, t, 1, d), &Device::Cpu)?
+            .to_dtype(dtype)?
+            .to_device(device)?)
+    };
+    let spec = AttentionSpec {
+        scale,
+        window: None,
+    };
+    let (q, k, v) = (tensor(q)?, tensor(k)?, tensor(v)?);
+    let output = Ops::for_device(device).causal_attention(&q, &k, &v, &spec)?;
+    Ok(output
+        .to_device(&Device::Cpu)?
+        .to_dtype(DType::F64)?
+        .flatten_all()?
+        .to_vec1()?)
 }

@@ -15,6 +15,8 @@
 //! assert!((loss - 0.38764).abs() < 1e-5);
 //! ```
 
+use std::collections::BTreeMap;
+
 use ndarray::Array2;
 
 use super::softmax::{log_sum_exp, softmax};
@@ -58,4 +60,34 @@ pub fn cross_entropy_backward(logits: &Array2<f64>, targets: &[i64], scale: f64)
         }
     }
     gradient
+}
+
+/// What follows each context of a text, and how often: `{context: {next token: count}}`.
+///
+/// All windows of `context` tokens are cut from the text; in each, position `p` sees only the `p + 1`
+/// tokens from the window's start.
+pub fn continuations(tokens: &[u32], context: usize) -> BTreeMap<Vec<u32>, BTreeMap<u32, usize>> {
+    let mut counts: BTreeMap<Vec<u32>, BTreeMap<u32, usize>> = BTreeMap::new();
+    for window in tokens.windows(context + 1) {
+        for seen in 1..=context {
+            let next = counts.entry(window[..seen].to_vec()).or_default();
+            *next.entry(window[seen]).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// The smallest mean loss that any model could reach on [`continuations`]: where one context goes on
+/// in two ways, no model can be sure. This is the entropy of the next token given what is seen.
+pub fn floor(counts: &BTreeMap<Vec<u32>, BTreeMap<u32, usize>>) -> f64 {
+    let (mut surprise, mut places) = (0.0, 0);
+    for next in counts.values() {
+        let total: usize = next.values().sum();
+        places += total;
+        for &count in next.values() {
+            // The best guess is the true share, and it costs −ln(share) each time.
+            surprise -= count as f64 * (count as f64 / total as f64).ln();
+        }
+    }
+    surprise / places.max(1) as f64
 }

@@ -25,5 +25,7 @@ pub mod linear;
 pub mod loss;
 pub mod mlp;
 pub mod norm;
+pub mod perceptron;
 pub mod rope;
+pub mod scale;
 pub mod softmax;

@@ -3,6 +3,7 @@
 mod decoder;
 mod describe;
 mod init;
+pub mod tiny_gpt;
 
 pub use decoder::Decoder;
 pub use describe::{TensorShape, tensor_shapes};

@@ -14,6 +14,7 @@ mod gradients;
 mod linear;
 #[cfg(test)]
 mod lora_parity;
+
 #[cfg(test)]
 mod math;
 #[cfg(test)]
@@ -36,5 +37,3 @@ mod text_chars;
 mod text_chat;
 #[cfg(test)]
 mod text_hf;
-#[cfg(test)]
-mod text_labels;
