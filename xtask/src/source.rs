@@ -49,11 +49,6 @@ impl Source {
         }
     }
 
-    /// Lines of one kind.
-    pub(crate) fn count(&self, kind: Kind) -> usize {
-        self.lines.iter().filter(|line| line.0 == kind).count()
-    }
-
     /// Whether this is a file of a crate itself and not of its tests.
     pub(crate) fn in_crate(&self) -> bool {
         let test = self.file.ends_with("/tests.rs") || self.file.contains("/tests/");

@@ -10,6 +10,7 @@ mod inspect;
 mod logits;
 mod model;
 mod tokenize;
+mod train;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,8 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// Print one digest over all files of a checkpoint
     Hash(hash::HashArgs),
+    /// Train a model or an adapter as a file of settings says
+    Train(train::TrainArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Verb::Tokenize(args) => (args.tool.look, tokenize::run(&args)),
         Verb::Inspect(args) => (args.tool.look, inspect::run(&args)),
         Verb::Hash(args) => (args.tool.look, hash::run(&args)),
+        Verb::Train(args) => (args.look, train::run(&args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,12 +2,13 @@
 //!
 //! `norm = √Σ g²` over every element of every tensor; when it is above `max` each gradient is
 //! multiplied by `max / (norm + 1e-6)`, PyTorch's rule, so that runs can be compared with it.
-//! The sum is taken in f64, tensor by tensor in name order and element by element: the same bits
-//! for any number of threads. Pascanu et al. 2013.
+//! The sum is taken in f64, tensor by tensor in name order and in a fixed order inside each: the
+//! same bits for any number of threads. Pascanu et al. 2013.
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
+use llm_core::kernels::adamw;
 
 use crate::{Error, Result};
 
@@ -42,20 +43,16 @@ pub fn factor(norm: f64, max: f64) -> f64 {
 }
 
 fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
-    let flat = gradient.flatten_all()?;
-    Ok(match flat.dtype() {
-        DType::F64 => flat.to_vec1::<f64>()?.iter().map(|g| g * g).sum(),
-        _ => {
-            let values = flat.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            values.iter().map(|&g| f64::from(g) * f64::from(g)).sum()
-        }
-    })
+    let gradient = gradient.to_device(&Device::Cpu)?;
+    let gradient = match gradient.dtype() {
+        DType::F64 => gradient,
+        _ => gradient.to_dtype(DType::F32)?,
+    };
+    Ok(adamw::sum_of_squares(&gradient)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     fn gradients(a: &[f32], b: &[f32]) -> BTreeMap<String, Tensor> {

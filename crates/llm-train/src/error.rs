@@ -53,6 +53,14 @@ pub enum Error {
         /// The value found.
         value: String,
     },
+    /// Someone asked the run to stop; it can go on.
+    #[error("stopped after step {step}")]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+        /// The checkpoint to go on from.
+        checkpoint: PathBuf,
+    },
     /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -64,6 +72,9 @@ pub enum Error {
     /// An error of the model code.
     #[error(transparent)]
     Core(#[from] llm_core::Error),
+    /// An error of a model or checkpoint file.
+    #[error(transparent)]
+    Store(#[from] llm_store::Error),
     /// An error of the tensor library.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -112,29 +123,41 @@ impl Error {
         move |source| Self::Io { path, source }
     }
 
-    /// The process exit code for this error: 1 a check failed, 2 bad input, 3 files, 4 numbers.
+    /// The process exit code for this error: 1 a check failed, 2 bad input, 3 files, 4 numbers,
+    /// 130 asked to stop.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Audit { .. } => 1,
+            Self::Interrupted { .. } => 130,
             Self::NotFinite { .. } | Self::Core(llm_core::Error::NotFinite { .. }) => 4,
             Self::Io { .. } | Self::Core(llm_core::Error::Io { .. }) => 3,
+            Self::Store(error) => error.exit_code(),
             _ => 2,
         }
     }
 
     /// What a person can do about it, where there is one thing to do.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Data { .. } => Some(
-                "a row is {\"prompt\", \"completion\"}, {\"messages\"} or {\"instruction\", \
-                 \"input\", \"output\"}, one JSON object a line",
-            ),
-            Self::Config { .. } => Some("`deeper explain KEY` describes each key"),
-            Self::Audit { .. } => Some("the model code loses this gradient; nothing was trained"),
-            Self::NotFinite { .. } => {
-                Some("lower `lr`, raise `warmup_ratio`, or look for bad values in the weights")
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Store(error) => return error.hint(),
+            Self::Core(error) => return error.hint(),
+            Self::Interrupted { checkpoint, .. } => {
+                let checkpoint = checkpoint.display();
+                return Some(format!(
+                    "to go on, repeat the command with resume_from={checkpoint}"
+                ));
             }
-            _ => None,
-        }
+            Self::Data { .. } => {
+                "a row is {\"prompt\", \"completion\"}, {\"messages\"} or {\"instruction\", \
+                 \"input\", \"output\"}, one JSON object a line"
+            }
+            Self::Config { .. } => "`deeper explain KEY` describes each key",
+            Self::Audit { .. } => "the model code loses this gradient; nothing was trained",
+            Self::NotFinite { .. } => {
+                "lower `lr`, raise `warmup_ratio`, or look for bad values in the weights"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }

@@ -11,13 +11,12 @@ pub fn explain<'a>(
 ) -> Option<(u8, Option<String>)> {
     chain.find_map(|cause| {
         if let Some(error) = cause.downcast_ref::<crate::Error>() {
-            Some((error.exit_code(), error.hint().map(String::from)))
+            Some((error.exit_code(), error.hint()))
         } else if let Some(error) = cause.downcast_ref::<llm_store::Error>() {
             Some((error.exit_code(), error.hint()))
-        } else if let Some(error) = cause.downcast_ref::<llm_core::Error>() {
-            Some((error.exit_code(), error.hint()))
         } else {
-            None
+            let error = cause.downcast_ref::<llm_core::Error>();
+            error.map(|error| (error.exit_code(), error.hint()))
         }
     })
 }

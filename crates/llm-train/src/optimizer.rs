@@ -8,8 +8,8 @@
 //! p ← p − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 //! ```
 //!
-//! On the CPU the update writes into the variable's own memory; elsewhere it is spelled out in
-//! tensor operations (the readable twin, which the tests hold against the in-place one).
+//! On the CPU [`llm_core::kernels::adamw`] writes into the variable's own memory; elsewhere the
+//! update is spelled out in tensor operations.
 //! Kingma and Ba 2015; Loshchilov and Hutter 2019.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use std::sync::Mutex;
 
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
 use llm_core::dims::expect_shape;
+use llm_core::kernels::adamw::{self, State, Step};
 use llm_core::params::Parameters;
 
 use crate::{Error, Result};
@@ -156,7 +157,22 @@ impl AdamW {
             }
         }
         self.updates += 1;
-        let update = Update::new(&self.config, lr, scale, self.updates);
+        let AdamWConfig {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } = self.config;
+        let (decay, t) = (weight_decay, self.updates);
+        let update = Step {
+            lr,
+            beta1,
+            beta2,
+            epsilon,
+            decay,
+            scale,
+            t,
+        };
         for (name, var) in parameters.iter() {
             if let (Some(gradient), Some(slot)) = (gradients.get(name), self.slots.get_mut(name)) {
                 slot.apply(var, gradient, &update)?;
@@ -262,59 +278,25 @@ impl Moments {
     }
 }
 
-/// The numbers of one update that are the same for every scalar.
-#[derive(Clone, Copy, Debug)]
-struct Update {
-    scale: f64,
-    beta1: f64,
-    beta2: f64,
-    epsilon: f64,
-    /// lr λ.
-    shrink: f64,
-    /// lr / (1 − β₁ᵗ).
-    step_size: f64,
-    /// √(1 − β₂ᵗ).
-    root: f64,
-}
-
-impl Update {
-    fn new(config: &AdamWConfig, lr: f64, scale: f64, updates: u64) -> Self {
-        let AdamWConfig {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-        } = *config;
-        let step_size = lr / (1.0 - beta1.powf(updates as f64));
-        let root = (1.0 - beta2.powf(updates as f64)).sqrt();
-        Self {
-            scale,
-            beta1,
-            beta2,
-            epsilon,
-            shrink: lr * weight_decay,
-            step_size,
-            root,
-        }
-    }
-}
-
 impl Slot {
-    fn apply(&mut self, var: &Var, gradient: &Tensor, update: &Update) -> Result<()> {
-        let shrink = if self.decay { update.shrink } else { 0.0 };
-        let update = Update { shrink, ..*update };
+    fn apply(&mut self, var: &Var, gradient: &Tensor, update: &Step) -> Result<()> {
+        let decay = if self.decay { update.decay } else { 0.0 };
+        let update = Step { decay, ..*update };
         match &mut self.moments {
             Moments::Host(moments) => {
                 let gradient = gradient.to_dtype(var.dtype())?.contiguous()?;
                 var.inplace_op2(&gradient, &InPlace { update, moments })?;
             }
             Moments::Device { m, v } => {
+                let t = update.t as f64;
+                let step_size = update.lr / (1.0 - update.beta1.powf(t));
+                let root = (1.0 - update.beta2.powf(t)).sqrt();
                 let g = (gradient.to_dtype(m.dtype())? * update.scale)?;
-                let p = (var.as_tensor().to_dtype(m.dtype())? * (1.0 - update.shrink))?;
+                let p = (var.as_tensor().to_dtype(m.dtype())? * (1.0 - update.lr * decay))?;
                 *m = (&*m + ((&g - &*m)? * (1.0 - update.beta1))?)?;
                 *v = ((&*v * update.beta2)? + (g.sqr()? * (1.0 - update.beta2))?)?;
-                let below = ((v.sqrt()? * (1.0 / update.root))? + update.epsilon)?;
-                let p = (p - (m.div(&below)? * update.step_size)?)?;
+                let below = ((v.sqrt()? * (1.0 / root))? + update.epsilon)?;
+                let p = (p - (m.div(&below)? * step_size)?)?;
                 var.set(&p.to_dtype(var.dtype())?)?;
             }
         }
@@ -324,7 +306,7 @@ impl Slot {
 
 /// The update of one variable, written into its own memory.
 struct InPlace<'a> {
-    update: Update,
+    update: Step,
     moments: &'a Mutex<HostMoments>,
 }
 
@@ -351,71 +333,15 @@ impl InplaceOp2 for InPlace<'_> {
         };
         match (value, gradient, &mut *moments) {
             (CpuStorage::F32(p), CpuStorage::F32(g), HostMoments::F32 { m, v }) => {
-                update_all(&self.update, &mut p[at.0..at.1], &g[from.0..from.1], m, v);
+                let (p, g) = (&mut p[at.0..at.1], &g[from.0..from.1]);
+                adamw::update_f32(&self.update, p, g, State { m, v })
             }
             (CpuStorage::F64(p), CpuStorage::F64(g), HostMoments::F64 { m, v }) => {
-                update_all(&self.update, &mut p[at.0..at.1], &g[from.0..from.1], m, v);
+                let (p, g) = (&mut p[at.0..at.1], &g[from.0..from.1]);
+                adamw::update_f64(&self.update, p, g, State { m, v })
             }
             _ => candle_core::bail!("adamw: variable, gradient and moments differ in type"),
         }
-        Ok(())
-    }
-}
-
-/// The arithmetic that f32 and f64 share.
-trait Scalar:
-    Copy
-    + std::ops::Add<Output = Self>
-    + std::ops::Sub<Output = Self>
-    + std::ops::Mul<Output = Self>
-    + std::ops::Div<Output = Self>
-{
-    fn of(value: f64) -> Self;
-    fn root(self) -> Self;
-}
-
-impl Scalar for f32 {
-    fn of(value: f64) -> Self {
-        value as Self
-    }
-    fn root(self) -> Self {
-        self.sqrt()
-    }
-}
-
-impl Scalar for f64 {
-    fn of(value: f64) -> Self {
-        value
-    }
-    fn root(self) -> Self {
-        self.sqrt()
-    }
-}
-
-/// The update of every scalar of one tensor; see the module page for the formula.
-fn update_all<T: Scalar>(
-    update: &Update,
-    value: &mut [T],
-    gradient: &[T],
-    m: &mut [T],
-    v: &mut [T],
-) {
-    let (scale, keep) = (T::of(update.scale), T::of(1.0 - update.shrink));
-    let (rest1, beta2, rest2) = (
-        T::of(1.0 - update.beta1),
-        T::of(update.beta2),
-        T::of(1.0 - update.beta2),
-    );
-    let (epsilon, step, root) = (
-        T::of(update.epsilon),
-        T::of(update.step_size),
-        T::of(update.root),
-    );
-    for (((p, &g), m), v) in value.iter_mut().zip(gradient).zip(m).zip(v) {
-        let g = g * scale;
-        *p = *p * keep;
-        *m = *m + rest1 * (g - *m);
-        *v = *v * beta2 + rest2 * g * g;
-        *p = *p - step * *m / (v.root() / root + epsilon);
+        .map_err(|error| candle_core::Error::Msg(error.to_string()))
     }
 }

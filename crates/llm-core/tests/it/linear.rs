@@ -59,6 +59,7 @@ fn close(what: &str, value: &Tensor, reference: &Tensor, tolerance: f64) {
     let error = |i: usize| (value[i] - reference[i]).abs() / scale;
     if let Some(worst) = (0..value.len()).max_by(|&i, &j| error(i).total_cmp(&error(j))) {
         let most = error(worst);
+        println!("{what}: largest difference {most:e}");
         assert!(
             most <= tolerance,
             "{what}: {most:e} at {worst} > {tolerance:e}"

@@ -14,7 +14,6 @@ mod gradients;
 mod linear;
 #[cfg(test)]
 mod lora_parity;
-
 #[cfg(test)]
 mod math;
 #[cfg(test)]
@@ -37,3 +36,5 @@ mod text_chars;
 mod text_chat;
 #[cfg(test)]
 mod text_hf;
+#[cfg(test)]
+mod text_labels;

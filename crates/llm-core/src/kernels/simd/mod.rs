@@ -1,10 +1,10 @@
 //! Vectors of numbers on every instruction set, from one algorithm text.
 //!
-//! A kernel is a struct of its inputs with a [`Kernel::run`] that is generic over [`Simd`]; an
+//! A kernel is a struct of its inputs with a `Kernel::run` that is generic over `Simd`; an
 //! [`Isa`] runs it inside a function compiled for that instruction set, into which all of it is
 //! inlined (so `run` and every generic helper below it is `#[inline(always)]`).
 //!
-//! A [`Simd`] value is a token: only a successful run-time check makes one, hence its methods are
+//! A `Simd` value is a token: only a successful run-time check makes one, hence its methods are
 //! safe. f64 always takes the portable path, the reference that every other set is tested against.
 //!
 //! ```

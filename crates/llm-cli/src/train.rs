@@ -1,0 +1,280 @@
+//! `deeper train`: LoRA, full fine-tuning or pretraining, as a file says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use llm_show::number::{bytes, count, duration, number, percent};
+use llm_show::{Cell, DTypeName, DeviceName, LookArgs, Screen, Table, TrainingRow, Weather};
+use llm_train::config::TrainConfig;
+use llm_train::finetune::{BeforeAfter, FinetuneReport, Measure, Stage, finetune};
+use llm_train::observe::{Callback, Event, MetricsFile};
+use llm_train::runs::RunFolder;
+use llm_train::session::Session;
+
+/// Train a model or an adapter as a file of settings says; the last lines say what came of it.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Files written: output_models/runs/<time>-<name>/ with config_used.yaml, \
+env.json, data.json, metrics.jsonl, metrics.json, samples.jsonl, checkpoints/ and model/; \
+output_models/runs/latest points to it.\n\nExamples:\n  deeper train --config configs/train.yaml\n  \
+deeper train --config configs/train.yaml lr=1e-4 epochs=1\n  \
+deeper train --config configs/train.yaml resume_from=output_models/runs/latest/checkpoints/step-00000100"
+)]
+pub(crate) struct TrainArgs {
+    /// Where to compute, instead of the file's `device`
+    #[arg(long, value_enum, value_name = "DEVICE")]
+    device: Option<DeviceName>,
+    /// Number type, instead of the file's `dtype`
+    #[arg(long, value_enum, value_name = "DTYPE")]
+    dtype: Option<DTypeName>,
+    /// Threads to compute with, 1 or more [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    /// One seed, one result; instead of the file's `seed`
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Plain text, colour, quiet.
+    #[command(flatten)]
+    pub look: LookArgs,
+    /// The settings, YAML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Held-out prompts to answer before and after training; 0 answers none
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    answers: usize,
+    /// The longest of these answers, in tokens
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    max_new_tokens: usize,
+    /// Settings that override the file's
+    #[arg(value_name = "key=value")]
+    overrides: Vec<String>,
+}
+
+pub(crate) fn run(args: &TrainArgs) -> Result<()> {
+    if let Some(threads) = args.threads {
+        llm_core::kernels::pool::set_threads(threads.get())?;
+    }
+    let mut weather = llm_show::stderr_weather(&args.look);
+    let config = TrainConfig::load(&args.config, &overrides(args))?;
+    let base = match &config.model_name {
+        Some(name) => Some(llm_hub::resolve(name)?),
+        None => None,
+    };
+    let session = Session::open(config, base.as_deref())?;
+    let folder = RunFolder::create(
+        &session.config.output_dir,
+        &session.config.run_name,
+        SystemTime::now(),
+    )?;
+    header(&mut weather, &session, &folder)?;
+    let stop = stop_flag()?;
+    let report = train(args, &session, &folder, &stop, &mut weather)?;
+    weather.fact("model", &folder.model().display().to_string());
+    let mut screen = llm_show::stdout_screen(&args.look);
+    result(&mut screen, &report);
+    Ok(screen.finish()?)
+}
+
+/// The overrides of the command line, flags included.
+fn overrides(args: &TrainArgs) -> Vec<String> {
+    let mut all = args.overrides.clone();
+    all.extend(
+        args.device
+            .map(|device| format!("device={}", device.as_str())),
+    );
+    all.extend(args.dtype.map(|dtype| format!("dtype={}", dtype.as_str())));
+    all.extend(args.seed.map(|seed| format!("seed={seed}")));
+    all
+}
+
+/// A flag that Ctrl-C and SIGTERM raise: the loop ends after its step, with a checkpoint.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&stop);
+    ctrlc::set_handler(move || raised.store(true, Ordering::SeqCst))
+        .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+fn train(
+    args: &TrainArgs,
+    session: &Session,
+    folder: &RunFolder,
+    stop: &AtomicBool,
+    weather: &mut Weather,
+) -> Result<FinetuneReport> {
+    // The loop's observer and the stages between loops write to the same weather in turn.
+    let weather = std::cell::RefCell::new(weather);
+    let mut metrics = MetricsFile::append(&folder.metrics())?;
+    let mut total = 0;
+    let mut screen = Callback(|event: &Event| {
+        let mut weather = weather.borrow_mut();
+        match event {
+            Event::Started { total_steps, .. } => total = *total_steps,
+            Event::Stepped(report) => weather.progress("train", report.step, total),
+            Event::Logged(row) => weather.training_row(&training_row(row)),
+            Event::Saved { path, .. } => weather.note(&format!("saved {}", path.display())),
+            Event::Ended(outcome) => weather.note(&format!(
+                "{} steps in {}",
+                count(outcome.steps),
+                duration(Duration::from_secs_f64(outcome.seconds))
+            )),
+        }
+    });
+    let measure = Measure {
+        answers: args.answers,
+        max_new_tokens: args.max_new_tokens,
+    };
+    Ok(finetune(
+        session,
+        folder,
+        measure,
+        &mut [&mut metrics, &mut screen],
+        Some(stop),
+        |stage| {
+            show_stage(&mut weather.borrow_mut(), &stage);
+        },
+    )?)
+}
+
+fn training_row(row: &llm_train::observe::LogRow) -> TrainingRow {
+    TrainingRow {
+        step: row.step,
+        loss: row.loss,
+        val: row.val,
+        lr: row.lr,
+        grad: row.grad,
+        tokens_per_second: row.tokens_per_second,
+        eta: Duration::try_from_secs_f64(row.eta_seconds).ok(),
+    }
+}
+
+fn show_stage(weather: &mut Weather, stage: &Stage) {
+    match stage {
+        Stage::Audited(audit) => weather.note(&format!(
+            "gradient audit: {} tensors equal the slow model's, largest difference {:.1e} ({}), \
+             tolerance {:.0e}",
+            audit.tensors, audit.worst, audit.worst_name, audit.tolerance
+        )),
+        Stage::Measuring(false) => weather.note("measuring the held-out rows before training"),
+        Stage::Measuring(true) => weather.note("measuring the held-out rows after training"),
+        Stage::Answered(done, all, _, _) => {
+            weather.progress("answers", *done as u64, *all as u64);
+        }
+        Stage::Training => weather.note("training"),
+        Stage::Saving => weather.note("saving"),
+    }
+}
+
+/// The resolved settings, before anything is computed.
+fn header(weather: &mut Weather, session: &Session, folder: &RunFolder) -> Result<()> {
+    let mut rows = model_rows(session)?;
+    rows.extend(data_rows(session));
+    rows.push(("output", folder.path.display().to_string()));
+    weather.settings(&rows);
+    for warning in &session.warnings {
+        weather.warn(warning);
+    }
+    Ok(())
+}
+
+fn model_rows(session: &Session) -> Result<Vec<(&'static str, String)>> {
+    let config = &session.config;
+    let (total, trainable) = (session.total_parameters()?, session.parameters.count());
+    let model = match (&config.model_name, &config.model_config) {
+        (Some(name), _) => name.clone(),
+        (None, Some(path)) => format!("new, shape of {}", path.display()),
+        (None, None) => String::new(),
+    };
+    let parameters = format!(
+        "{} total, {} trained ({})",
+        count(total as u64),
+        count(trainable as u64),
+        percent(trainable as f64 / total as f64)
+    );
+    let dtype = session.model.dtype();
+    let size = dtype.size_in_bytes();
+    // A gradient and two moments stand beside each trained scalar.
+    let memory = bytes((total * size + 3 * trainable * size) as u64);
+    let location = format!("{:?}", session.device().location());
+    Ok(vec![
+        ("model", model),
+        ("parameters", parameters),
+        (
+            "memory",
+            format!("{memory} for weights, gradients and moments; activations on top"),
+        ),
+        (
+            "device",
+            format!("{location} ({}), {}", session.device_reason, dtype.as_str()),
+        ),
+    ])
+}
+
+fn data_rows(session: &Session) -> Vec<(&'static str, String)> {
+    let (config, report) = (&session.config, &session.dataset.report);
+    let files = session.dataset.files.len();
+    let train = format!(
+        "{} examples, {} tokens, {} supervised",
+        count(report.train.examples as u64),
+        count(report.train.tokens as u64),
+        count(report.train.supervised as u64)
+    );
+    let steps = format!(
+        "{} of {} x {} rows (B x accumulation), T up to {}",
+        count(session.total_steps()),
+        config.batch_size,
+        config.gradient_accumulation_steps,
+        config.max_length
+    );
+    let (rate, kind) = (config.lr, config.lr_scheduler_type);
+    vec![
+        (
+            "data",
+            format!("{files} files, prompts {}", session.codec.format_name()),
+        ),
+        ("train", train),
+        (
+            "held out",
+            format!("{} examples", count(report.validation.examples as u64)),
+        ),
+        ("steps", steps),
+        (
+            "lr",
+            format!("{rate:e}, {kind:?}, weight decay {}", config.weight_decay),
+        ),
+        ("seed", config.seed.to_string()),
+    ]
+}
+
+/// What came of it: the program's result, the same on every run with the same seed.
+fn result(screen: &mut Screen, report: &FinetuneReport) {
+    let mut table = Table::new(&["held out", "before", "after", "difference", "95 % interval"]);
+    let mut row = |name: &str, values: &Option<BeforeAfter>| {
+        if let Some(BeforeAfter {
+            before,
+            after,
+            difference,
+        }) = values
+        {
+            let interval = format!("[{}, {}]", number(difference.low), number(difference.high));
+            table.push(vec![
+                name.into(),
+                (*before).into(),
+                (*after).into(),
+                difference.value.into(),
+                Cell::number(interval),
+            ]);
+        }
+    };
+    row("loss", &report.loss);
+    row("exact match", &report.exact_match);
+    if report.loss.is_some() {
+        screen.show(&table);
+    }
+    screen.line(&format!("steps  {}", count(report.outcome.steps)));
+}

@@ -1,0 +1,255 @@
+//! The settings of a run: the keys of `configs/train.yaml`.
+//!
+//! Every key has a default, an unknown or repeated key is an error with its line and the nearest
+//! known key, `key=value` arguments override the file, and the resolved settings are saved with the
+//! run. The file of the workshop that this project comes from parses unchanged.
+//!
+//! ```
+//! use llm_train::config::TrainConfig;
+//! let overrides = ["lora_r=8".to_owned()];
+//! let config = TrainConfig::parse("train.yaml".as_ref(), "model_name: base\nlr: 2e-4\n", &overrides)?;
+//! assert_eq!((config.lr, config.lora_r), (2e-4, 8));
+//! assert!(TrainConfig::parse("train.yaml".as_ref(), "model_name: base\nlearn_rate: 1\n", &[]).is_err());
+//! # Ok::<(), llm_train::Error>(())
+//! ```
+
+mod parse;
+mod validate;
+
+use std::path::PathBuf;
+
+use llm_core::lora::LoraConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataFormat;
+use crate::optimizer::AdamWConfig;
+use crate::schedule::{Schedule, ScheduleKind};
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Low-rank adapters; the base stays as it is.
+    #[default]
+    Lora,
+    /// Every weight.
+    Full,
+}
+
+/// How a prompt becomes tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptStyle {
+    /// The model's chat template if it has one, else plain.
+    #[default]
+    Auto,
+    /// The model's chat template.
+    Chat,
+    /// The prompt, a new line, the completion.
+    Plain,
+}
+
+/// Every key of a training file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// The base model: a Hugging Face folder or a hub id.
+    pub model_name: Option<String>,
+    /// A `config.json`: train a new model of this shape from random weights instead.
+    pub model_config: Option<PathBuf>,
+    /// A folder with `tokenizer.json`, when it is not the model's own.
+    pub tokenizer: Option<PathBuf>,
+    /// `lora` or `full`; a new model is always trained in full.
+    pub method: Method,
+
+    /// A data file, a folder, or a path with `*` in its last part.
+    pub dataset_path: PathBuf,
+    /// Which files of a folder.
+    pub dataset_pattern: String,
+    /// `auto`, `prompt_completion`, `messages`, `instruction` or `text`.
+    pub data_format: DataFormat,
+    /// Held-out data of its own, as `dataset_path`.
+    pub validation_path: Option<PathBuf>,
+    /// The share of `dataset_path` to hold out when there is no `validation_path`.
+    pub validation_fraction: f64,
+    /// `auto`, `chat` or `plain`.
+    pub prompt_format: PromptStyle,
+    /// In `text` data: strings such as `<|im_start|>` are the special tokens of that name. For
+    /// text that was written for this, never for text of unknown origin.
+    pub parse_special_tokens: bool,
+
+    /// Passes over the data.
+    pub epochs: u64,
+    /// Stop after this many steps instead.
+    pub max_steps: Option<u64>,
+    /// Rows of a micro-batch.
+    pub batch_size: usize,
+    /// The highest learning rate.
+    pub lr: f64,
+    /// Micro-batches of an optimizer step.
+    pub gradient_accumulation_steps: usize,
+    /// The longest row, in tokens.
+    pub max_length: usize,
+
+    /// The share of the steps that warm up.
+    pub warmup_ratio: f64,
+    /// Steps that warm up, instead of the share.
+    pub warmup_steps: Option<u64>,
+    /// λ of AdamW, on matrices.
+    pub weight_decay: f64,
+    /// Whether embeddings decay too.
+    pub decay_embeddings: bool,
+    /// `cosine`, `linear` or `constant`.
+    pub lr_scheduler_type: ScheduleKind,
+    /// The learning rate at the end, as a share of `lr`.
+    pub min_lr_ratio: f64,
+    /// Gradients are clipped to this norm; 0 leaves them.
+    pub max_grad_norm: f64,
+    /// β₁ of AdamW.
+    pub adam_beta1: f64,
+    /// β₂ of AdamW.
+    pub adam_beta2: f64,
+    /// ε of AdamW.
+    pub adam_epsilon: f64,
+
+    /// Train in bfloat16 where the device can (a CPU trains in f32 and says so).
+    pub bf16: bool,
+    /// Train in float16 where the device can (a CPU trains in f32 and says so).
+    pub fp16: bool,
+    /// `auto`, `cpu`, `cuda` or `metal`.
+    pub device: String,
+    /// `auto`, `f32` or `f64`; `auto` is f32.
+    pub dtype: String,
+
+    /// R of the adapters.
+    pub lora_r: usize,
+    /// α of the adapters.
+    pub lora_alpha: f64,
+    /// Dropout on the adapters' input.
+    pub lora_dropout: f64,
+    /// The projections that get an adapter.
+    pub lora_target_modules: Vec<String>,
+
+    /// Recompute activations in the backward pass.
+    pub gradient_checkpointing: bool,
+
+    /// Steps between rows of the log.
+    pub logging_steps: u64,
+    /// Steps between held-out evaluations; 0 evaluates at the end.
+    pub eval_steps: u64,
+    /// Steps between checkpoints; 0 writes none on the way.
+    pub save_steps: u64,
+    /// Checkpoints to keep beside the best; 0 keeps all.
+    pub save_total_limit: usize,
+    /// Stop after this many evaluations without a new best.
+    pub early_stopping_patience: Option<u64>,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Where run folders go.
+    pub output_dir: PathBuf,
+    /// The end of the run folder's name.
+    pub run_name: String,
+    /// A checkpoint folder to go on from.
+    pub resume_from: Option<PathBuf>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        let adam = AdamWConfig::default();
+        let targets = ["q_proj", "k_proj", "v_proj"].map(str::to_owned).to_vec();
+        Self {
+            model_name: None,
+            model_config: None,
+            tokenizer: None,
+            method: Method::Lora,
+            dataset_path: "./data".into(),
+            dataset_pattern: "*.jsonl".into(),
+            data_format: DataFormat::Auto,
+            validation_path: None,
+            validation_fraction: 0.1,
+            prompt_format: PromptStyle::Auto,
+            parse_special_tokens: false,
+            epochs: 3,
+            max_steps: None,
+            batch_size: 4,
+            lr: 2e-4,
+            gradient_accumulation_steps: 1,
+            max_length: 512,
+            warmup_ratio: 0.03,
+            warmup_steps: None,
+            weight_decay: 0.01,
+            decay_embeddings: false,
+            lr_scheduler_type: ScheduleKind::Cosine,
+            min_lr_ratio: 0.1,
+            max_grad_norm: 1.0,
+            adam_beta1: adam.beta1,
+            adam_beta2: adam.beta2,
+            adam_epsilon: adam.epsilon,
+            bf16: false,
+            fp16: false,
+            device: "auto".into(),
+            dtype: "auto".into(),
+            lora_r: 16,
+            lora_alpha: 32.0,
+            lora_dropout: 0.05,
+            lora_target_modules: targets,
+            gradient_checkpointing: false,
+            logging_steps: 20,
+            eval_steps: 0,
+            save_steps: 100,
+            save_total_limit: 2,
+            early_stopping_patience: None,
+            seed: 7,
+            output_dir: "output_models/runs".into(),
+            run_name: "train".into(),
+            resume_from: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Whether this run trains an adapter and not the model's own weights.
+    pub fn trains_adapter(&self) -> bool {
+        self.method == Method::Lora && self.model_config.is_none()
+    }
+
+    /// The adapter's settings.
+    pub fn lora(&self) -> LoraConfig {
+        LoraConfig {
+            r: self.lora_r,
+            lora_alpha: self.lora_alpha,
+            lora_dropout: self.lora_dropout,
+            target_modules: self.lora_target_modules.clone(),
+            use_rslora: false,
+        }
+    }
+
+    /// The optimizer's settings.
+    pub fn adamw(&self) -> AdamWConfig {
+        AdamWConfig {
+            beta1: self.adam_beta1,
+            beta2: self.adam_beta2,
+            epsilon: self.adam_epsilon,
+            weight_decay: self.weight_decay,
+        }
+    }
+
+    /// The steps of a run over `rows` examples.
+    pub fn total_steps(&self, rows: usize) -> u64 {
+        let accumulation = self.gradient_accumulation_steps;
+        let each = crate::trainer::steps_per_epoch(rows, self.batch_size, accumulation);
+        self.max_steps.unwrap_or(each.saturating_mul(self.epochs))
+    }
+
+    /// The learning rates of a run of `total_steps`.
+    pub fn schedule(&self, total_steps: u64) -> Schedule {
+        let share = (self.warmup_ratio * total_steps as f64).round() as u64;
+        Schedule {
+            kind: self.lr_scheduler_type,
+            max_lr: self.lr,
+            min_lr: self.lr * self.min_lr_ratio,
+            warmup_steps: self.warmup_steps.unwrap_or(share),
+            total_steps,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Which settings can be.
+
+use std::ops::RangeInclusive;
+
+use super::TrainConfig;
+use crate::{Error, Result};
+
+fn bad<T>(key: &str, problem: impl Into<String>) -> Result<T> {
+    Err(Error::input(format!("`{key}`"), problem))
+}
+
+impl TrainConfig {
+    /// Fails on settings that cannot be, or that contradict each other.
+    ///
+    /// # Errors
+    /// The first key that is out of range, with the range.
+    pub fn validate(&self) -> Result<()> {
+        self.validate_choices()?;
+        let counts = [
+            ("batch_size", self.batch_size as u64),
+            (
+                "gradient_accumulation_steps",
+                self.gradient_accumulation_steps as u64,
+            ),
+            ("epochs", self.epochs),
+            ("logging_steps", self.logging_steps),
+            ("max_steps", self.max_steps.unwrap_or(1)),
+        ];
+        const MOST: u64 = 1 << 30; // products of two stay inside 64 bits
+        if let Some((key, value)) = counts.iter().find(|(_, n)| !(1..=MOST).contains(n)) {
+            return bad(key, format!("is {value}, expected 1 to {MOST}"));
+        }
+        if self.max_length < 2 || self.max_length > 1 << 24 {
+            return bad("max_length", "expected 2 to 16777216 tokens");
+        }
+        if let Some((key, value, range)) = self
+            .reals()
+            .into_iter()
+            .find(|(_, value, range)| !range.contains(value))
+        {
+            let (low, high) = (range.start(), range.end());
+            return bad(key, format!("is {value}, expected {low:e} to {high}"));
+        }
+        if self.trains_adapter() {
+            self.lora().validate()?;
+        }
+        Ok(())
+    }
+
+    fn reals(&self) -> [(&'static str, f64, RangeInclusive<f64>); 10] {
+        const LEAST: f64 = f64::MIN_POSITIVE;
+        [
+            ("lr", self.lr, LEAST..=1e3),
+            ("validation_fraction", self.validation_fraction, 0.0..=0.9),
+            ("warmup_ratio", self.warmup_ratio, 0.0..=1.0),
+            ("weight_decay", self.weight_decay, 0.0..=1e3),
+            ("min_lr_ratio", self.min_lr_ratio, 0.0..=1.0),
+            ("max_grad_norm", self.max_grad_norm, 0.0..=1e9),
+            ("adam_beta1", self.adam_beta1, 0.0..=0.999_999),
+            ("adam_beta2", self.adam_beta2, 0.0..=0.999_999_9),
+            ("adam_epsilon", self.adam_epsilon, LEAST..=1.0),
+            ("lora_dropout", self.lora_dropout, 0.0..=0.99),
+        ]
+    }
+
+    fn validate_choices(&self) -> Result<()> {
+        match (&self.model_name, &self.model_config) {
+            (None, None) => return bad("model_name", "is not set, expected a folder or hub id"),
+            (Some(_), Some(_)) => {
+                return bad(
+                    "model_config",
+                    "and `model_name` are both set, expected one",
+                );
+            }
+            (None, Some(_)) if self.tokenizer.is_none() => {
+                return bad(
+                    "tokenizer",
+                    "is not set, expected a folder with tokenizer.json",
+                );
+            }
+            _ => {}
+        }
+        if self.bf16 && self.fp16 {
+            return bad("bf16", "and `fp16` are both true, expected one");
+        }
+        if self.gradient_checkpointing {
+            return bad(
+                "gradient_checkpointing",
+                "is true, which is not built yet; set it to false",
+            );
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let name = &self.run_name;
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return bad("run_name", "expected letters, digits, `-`, `_` and `.`");
+        }
+        if self.early_stopping_patience.is_some() && self.eval_steps == 0 {
+            return bad("early_stopping_patience", "needs `eval_steps` above 0");
+        }
+        Ok(())
+    }
+}

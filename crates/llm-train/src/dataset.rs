@@ -1,0 +1,181 @@
+//! The data of a run: files → rows → examples, for training and for measuring.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::config::TrainConfig;
+use crate::data::{
+    DataFormat, Row, Split, find_files, overlap, read_documents, read_rows, split_rows,
+};
+use crate::labels::{Counts, Example, build, windows};
+use crate::prompt::Codec;
+use crate::{Error, Result};
+
+/// Examples to train on and to measure on.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// What is trained on.
+    pub train: Vec<Example>,
+    /// What is held out; may be empty.
+    pub validation: Vec<Example>,
+    /// The held-out rows themselves; empty for plain text.
+    pub validation_rows: Vec<Row>,
+    /// Every file that was read.
+    pub files: Vec<PathBuf>,
+    /// What became of the rows.
+    pub report: DataReport,
+}
+
+/// What became of a run's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DataReport {
+    /// Rows to train on.
+    pub train: Counts,
+    /// Held-out rows.
+    pub validation: Counts,
+    /// Held-out rows whose prompt is also trained on (only possible with a `validation_path`).
+    pub overlap: usize,
+}
+
+impl DataReport {
+    /// One line for each thing that a person should know before trusting the numbers.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (part, counts) in [("training", &self.train), ("held-out", &self.validation)] {
+            if counts.truncated > 0 {
+                lines.push(format!(
+                    "{} of {} {part} rows are longer than max_length and were cut at the end; {} of \
+                     them had no answer left and were dropped",
+                    counts.truncated, counts.rows, counts.dropped
+                ));
+            }
+        }
+        if self.overlap > 0 {
+            lines.push(format!(
+                "{} held-out rows have a prompt that is also trained on: their loss measures memory",
+                self.overlap
+            ));
+        }
+        lines
+    }
+}
+
+impl Dataset {
+    /// Reads the data that `config` names.
+    ///
+    /// # Errors
+    /// Files that cannot be found or read, a bad line, no rows, or no token to learn from.
+    pub fn read(config: &TrainConfig, codec: &Codec) -> Result<Self> {
+        let pattern = match (config.dataset_pattern.as_str(), config.data_format) {
+            // the default pattern is for rows; a folder of text holds text files
+            ("*.jsonl", DataFormat::Text) => "*.txt",
+            (pattern, _) => pattern,
+        };
+        let train_files = find_files(&config.dataset_path, pattern)?;
+        let held_files = match &config.validation_path {
+            Some(path) => find_files(path, pattern)?,
+            None => Vec::new(),
+        };
+        let mut files = train_files.clone();
+        files.extend(held_files.iter().cloned());
+        match config.data_format {
+            DataFormat::Text => read_text(config, codec, &train_files, &held_files, files),
+            _ => read_pairs(config, codec, &train_files, &held_files, files),
+        }
+    }
+}
+
+fn read_pairs(
+    config: &TrainConfig,
+    codec: &Codec,
+    train_files: &[PathBuf],
+    held_files: &[PathBuf],
+    files: Vec<PathBuf>,
+) -> Result<Dataset> {
+    let rows = read_rows(train_files, config.data_format)?;
+    let split = if held_files.is_empty() {
+        split_rows(rows, config.validation_fraction, config.seed)?
+    } else {
+        Split {
+            train: rows,
+            validation: read_rows(held_files, config.data_format)?,
+        }
+    };
+    let encode = |row: &Row| codec.example(row, config.max_length);
+    let (train, train_counts) = build("training data", &split.train, encode)?;
+    let (validation, validation_counts) = match split.validation.is_empty() {
+        true => Default::default(),
+        false => build("held-out data", &split.validation, encode)?,
+    };
+    let overlap = overlap(&split);
+    let report = DataReport {
+        train: train_counts,
+        validation: validation_counts,
+        overlap,
+    };
+    Ok(Dataset {
+        train,
+        validation,
+        validation_rows: split.validation,
+        files,
+        report,
+    })
+}
+
+fn read_text(
+    config: &TrainConfig,
+    codec: &Codec,
+    train_files: &[PathBuf],
+    held_files: &[PathBuf],
+    files: Vec<PathBuf>,
+) -> Result<Dataset> {
+    let special = config.parse_special_tokens;
+    let documents = read_documents(train_files)?;
+    let mut stream = codec.stream(&documents, special)?;
+    let held = if held_files.is_empty() {
+        // The end of the stream: windows of the middle would share sentences with their neighbours.
+        let share = (stream.len() as f64 * config.validation_fraction) as usize;
+        stream.split_off(stream.len() - share)
+    } else {
+        codec.stream(&read_documents(held_files)?, special)?
+    };
+    let length = config.max_length;
+    let (train, mut train_counts) = windows("training text", &stream, length)?;
+    train_counts.rows = documents.len();
+    let (validation, validation_counts) = match held.len() {
+        0 | 1 => Default::default(),
+        _ => windows("held-out text", &held, length)?,
+    };
+    let report = DataReport {
+        train: train_counts,
+        validation: validation_counts,
+        overlap: 0,
+    };
+    Ok(Dataset {
+        train,
+        validation,
+        validation_rows: Vec::new(),
+        files,
+        report,
+    })
+}
+
+/// Fails when a token id of the data is not in the model's vocabulary.
+///
+/// # Errors
+/// The first such id, with the vocabulary's size.
+pub fn check_ids(dataset: &Dataset, vocab_size: usize) -> Result<()> {
+    let mut ids = dataset
+        .train
+        .iter()
+        .chain(&dataset.validation)
+        .flat_map(|example| &example.ids);
+    match ids.find(|&&id| id as usize >= vocab_size) {
+        Some(id) => {
+            let problem = format!("gives the id {id}, but the model's vocab_size is {vocab_size}");
+            Err(Error::input("tokenizer", problem))
+        }
+        None => Ok(()),
+    }
+}

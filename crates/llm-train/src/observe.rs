@@ -1,0 +1,161 @@
+//! Who watches a run.
+//!
+//! The loop reports [`Event`]s; what becomes of them (a line on a terminal, a row of a file, a
+//! value in a test) is each [`Observer`]'s own business.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::{Error, Result};
+
+/// One row of the training log: the same columns on a screen and in `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LogRow {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Epochs done, with the fraction of the current one.
+    pub epoch: f64,
+    /// The mean loss per supervised token since the last row.
+    pub loss: f64,
+    /// The held-out loss, in rows of an evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val: Option<f64>,
+    /// The learning rate of this step.
+    pub lr: f64,
+    /// The norm of all gradients of this step before clipping.
+    pub grad: f64,
+    /// Tokens read per second since the last row, padding not counted.
+    pub tokens_per_second: f64,
+    /// Seconds to the end at this rate.
+    pub eta_seconds: f64,
+}
+
+/// What happens in a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The loop begins at `step` of `total_steps`.
+    Started {
+        /// Steps already done (not 0 when a run resumes).
+        step: u64,
+        /// Steps of the whole run.
+        total_steps: u64,
+    },
+    /// A step is done; `loss` and the rest are this step's own.
+    Stepped(crate::step::StepReport),
+    /// A row of the log is due.
+    Logged(LogRow),
+    /// A checkpoint stands at a path.
+    Saved {
+        /// Steps done.
+        step: u64,
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// The loop has ended.
+    Ended(Outcome),
+}
+
+/// How a loop ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Optimizer steps done in all.
+    pub steps: u64,
+    /// The mean loss of the last step.
+    pub last_loss: f64,
+    /// The held-out loss at the end, if there are held-out rows.
+    pub last_val: Option<f64>,
+    /// The lowest held-out loss and its step.
+    pub best_val: Option<(u64, f64)>,
+    /// Why it ended.
+    pub end: End,
+    /// Seconds of this process's part of the run.
+    pub seconds: f64,
+}
+
+/// Why a loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// All steps are done.
+    Completed,
+    /// The held-out loss stopped falling.
+    StoppedEarly,
+    /// Someone asked it to stop.
+    Interrupted,
+}
+
+/// Takes the events of a run.
+pub trait Observer {
+    /// Takes one event.
+    ///
+    /// # Errors
+    /// Whatever keeps the observer from its work; the run stops then.
+    fn observe(&mut self, event: &Event) -> Result<()>;
+}
+
+/// Keeps every event, for tests.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// All events so far.
+    pub events: Vec<Event>,
+}
+
+impl Observer for Memory {
+    fn observe(&mut self, event: &Event) -> Result<()> {
+        self.events.push(event.clone());
+        Ok(())
+    }
+}
+
+/// Hands every event to a function: how a program shows progress.
+pub struct Callback<F>(pub F);
+
+impl<F: FnMut(&Event)> Observer for Callback<F> {
+    fn observe(&mut self, event: &Event) -> Result<()> {
+        (self.0)(event);
+        Ok(())
+    }
+}
+
+/// Writes the log rows, with all their digits, to `metrics.jsonl`.
+///
+/// Each row is one write, so that a killed run leaves whole lines.
+#[derive(Debug)]
+pub struct MetricsFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsFile {
+    /// Appends to the file at `path`, which is created if it is not there.
+    ///
+    /// # Errors
+    /// The file cannot be opened for writing.
+    pub fn append(path: &Path) -> Result<Self> {
+        let file = File::options()
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(Error::io(path))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+        })
+    }
+}
+
+impl Observer for MetricsFile {
+    fn observe(&mut self, event: &Event) -> Result<()> {
+        let Event::Logged(row) = event else {
+            return Ok(());
+        };
+        let json = serde_json::to_string(row)
+            .map_err(|error| Error::file(&self.path, format!("cannot hold a row: {error}")))?;
+        self.file
+            .write_all(format!("{json}\n").as_bytes())
+            .map_err(Error::io(&self.path))
+    }
+}

@@ -1,0 +1,362 @@
+//! One run, from its settings to a saved result.
+//!
+//! ```text
+//! Session::open   settings → model, tokenizer, examples
+//!        .audit   does every trainable tensor get its gradient?
+//!        .train   the loop, with checkpoints in a run folder
+//!        .losses  .answers                   on held-out rows
+//!        .save    a model folder or a PEFT adapter
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use candle_core::{DType, Device};
+use llm_core::model::Decoder;
+use llm_core::nn::Pass;
+use llm_core::ops::Ops;
+use llm_core::params::Parameters;
+use llm_core::{device, lora};
+use llm_store::adapter::AdapterConfig;
+use llm_store::{SaveOptions, save_model};
+use serde_json::{Map, Value, json};
+
+use crate::audit::{AuditReport, audit};
+use crate::base::{dtype, load_model};
+use crate::batch::collate;
+use crate::bootstrap::Part;
+use crate::checkpoint::{Checkpoints, Progress, resume};
+use crate::config::TrainConfig;
+use crate::dataset::{Dataset, check_ids};
+use crate::evaluate::{Answer, exact_match, example_losses, greedy};
+use crate::labels::Example;
+use crate::model::batch_loss;
+use crate::observe::{Observer, Outcome};
+use crate::optimizer::{AdamW, decays};
+use crate::prompt::Codec;
+use crate::runs::{RunFolder, environment, file_hashes};
+use crate::step::Stepper;
+use crate::trainer::{LoopSettings, Trainer};
+use crate::{Error, Result};
+
+/// Tokens of the audit's rows after the first supervised one: enough for every path, little work.
+const AUDIT_TOKENS: usize = 8;
+/// Rows of the audit's batch.
+const AUDIT_ROWS: usize = 2;
+/// Files of a tokenizer folder that a trained model needs beside it.
+const TOKENIZER_FILES: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+
+/// A run that is ready to train.
+#[derive(Debug)]
+pub struct Session {
+    /// The settings.
+    pub config: TrainConfig,
+    /// The model, with adapters attached if the run trains them.
+    pub model: Decoder,
+    /// What is trained.
+    pub parameters: Parameters,
+    /// The tokenizer and prompt format.
+    pub codec: Codec,
+    /// The examples.
+    pub dataset: Dataset,
+    /// Why this device, for people to read.
+    pub device_reason: String,
+    /// What a person should know before trusting the numbers, one line each.
+    pub warnings: Vec<String>,
+    /// The base model's folder; `None` for a new model.
+    base: Option<PathBuf>,
+    /// The folder with the tokenizer.
+    tokenizer_folder: PathBuf,
+    device: Device,
+}
+
+impl Session {
+    /// Loads or initialises the model, attaches adapters, reads the data.
+    ///
+    /// `base` is the folder that the settings' `model_name` stands for (a hub id is resolved by the
+    /// caller); it is not looked at when the settings ask for a new model.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the model's files, the tokenizer, the data, or their combination.
+    pub fn open(config: TrainConfig, base: Option<&Path>) -> Result<Self> {
+        config.validate()?;
+        let chosen = device::choose(&config.device)?;
+        let mut warnings = Vec::new();
+        let dtype = dtype(&config, &chosen.device, &mut warnings)?;
+        let base = if config.model_config.is_some() {
+            None
+        } else {
+            base
+        };
+        let missing = || Error::input("model_name", "has no folder, expected a base model");
+        let tokenizer_folder = match (&config.tokenizer, base) {
+            (Some(folder), _) => folder.clone(),
+            (None, base) => base.ok_or_else(missing)?.to_path_buf(),
+        };
+        let codec = Codec::open(&tokenizer_folder, config.prompt_format)?;
+        let (mut model, mut parameters) = load_model(&config, base, dtype, &chosen.device)?;
+        codec.tokenizer.check_vocab(model.config().vocab_size)?;
+        let context = model.config().max_position_embeddings;
+        if config.max_length > context {
+            let problem = format!(
+                "is {}, but the model's context is {context}",
+                config.max_length
+            );
+            return Err(Error::input("`max_length`", problem));
+        }
+        let dataset = Dataset::read(&config, &codec)?;
+        check_ids(&dataset, model.config().vocab_size)?;
+        if config.trains_adapter() {
+            parameters = lora::attach(&mut model, &config.lora(), config.seed)?;
+        }
+        warnings.extend(dataset.report.warnings());
+        Ok(Self {
+            config,
+            model,
+            parameters,
+            codec,
+            dataset,
+            device_reason: chosen.reason,
+            warnings,
+            base: base.map(Path::to_path_buf),
+            tokenizer_folder,
+            device: chosen.device,
+        })
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.config.total_steps(self.dataset.train.len())
+    }
+
+    /// Scalars of the model and its adapters.
+    pub fn total_parameters(&self) -> Result<usize> {
+        let tensors = self.model.named_tensors()?;
+        let base: usize = tensors.values().map(|tensor| tensor.elem_count()).sum();
+        let adapter = if self.config.trains_adapter() {
+            self.parameters.count()
+        } else {
+            0
+        };
+        Ok(base + adapter)
+    }
+
+    /// Where tensors are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Compares every trainable tensor's gradient with the slow model's on a small batch.
+    ///
+    /// # Errors
+    /// The first tensor whose gradient is missing or wrong.
+    pub fn audit(&self) -> Result<AuditReport> {
+        let mut rows: Vec<&Example> = self.dataset.train.iter().take(64).collect();
+        rows.sort_by_key(|example| example.ids.len());
+        let rows: Vec<Example> = rows.into_iter().take(AUDIT_ROWS).map(shorten).collect();
+        let rows: Vec<&Example> = rows.iter().collect();
+        let batch = collate(&rows, self.codec.pad(), &self.device)?;
+        let scale = 1.0 / batch.supervised as f64;
+        let ops = Ops::for_device(&self.device);
+        audit(&self.parameters, ops, self.config.seed, |ops| {
+            batch_loss(&self.model, &batch, &Pass::eval(ops), scale)
+        })
+    }
+
+    /// Trains. With a run folder the settings, the log and checkpoints are written there.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`]; a checkpoint to go on from that does not belong to this run.
+    pub fn train(
+        &self,
+        run: Option<&RunFolder>,
+        observers: &mut [&mut dyn Observer],
+        stop: Option<&AtomicBool>,
+    ) -> Result<Outcome> {
+        let total_steps = self.total_steps();
+        let facts = self.facts()?;
+        let mut stepper = self.stepper(total_steps)?;
+        let progress = match &self.config.resume_from {
+            Some(folder) => {
+                crate::resume::check(folder, &self.config, &facts)?;
+                resume(folder, &mut stepper)?
+            }
+            None => Progress::default(),
+        };
+        let checkpoints = match run {
+            Some(run) => Some(self.start_folder(run, facts)?),
+            None => None,
+        };
+        let mut trainer = Trainer {
+            model: &self.model,
+            stepper,
+            train: &self.dataset.train,
+            validation: &self.dataset.validation,
+            settings: self.loop_settings(total_steps),
+            device: self.device.clone(),
+            checkpoints,
+            stop,
+            progress,
+        };
+        trainer.run(observers)
+    }
+
+    fn stepper(&self, total_steps: u64) -> Result<Stepper> {
+        let embeddings = self.config.decay_embeddings;
+        let decay = |name: &str, shape: &[usize]| decays(name, shape, embeddings);
+        let norm = self.config.max_grad_norm;
+        Ok(Stepper {
+            parameters: self.parameters.clone(),
+            optimizer: AdamW::new(&self.parameters, self.config.adamw(), decay)?,
+            schedule: self.config.schedule(total_steps),
+            max_grad_norm: (norm > 0.0).then_some(norm),
+        })
+    }
+
+    fn loop_settings(&self, total_steps: u64) -> LoopSettings {
+        let config = &self.config;
+        LoopSettings {
+            seed: config.seed,
+            total_steps,
+            batch_size: config.batch_size,
+            accumulation: config.gradient_accumulation_steps,
+            logging_steps: config.logging_steps,
+            eval_steps: config.eval_steps,
+            save_steps: config.save_steps,
+            patience: config.early_stopping_patience,
+            pad: self.codec.pad(),
+        }
+    }
+
+    /// What a resumed run must share with the one that it goes on from.
+    fn facts(&self) -> Result<Map<String, Value>> {
+        let base = match &self.base {
+            Some(folder) => json!(llm_store::hash::folder_digest(folder)?),
+            None => Value::Null,
+        };
+        let data = file_hashes(&self.dataset.files)?;
+        Ok(Map::from_iter([
+            ("data".to_owned(), data),
+            ("base".to_owned(), base),
+        ]))
+    }
+
+    fn start_folder(&self, run: &RunFolder, facts: Map<String, Value>) -> Result<Checkpoints> {
+        let config = self.config.to_yaml()?;
+        run.write("config_used.yaml", &config)?;
+        run.write_json(
+            "env.json",
+            &environment(&format!("{:?}", self.device.location())),
+        )?;
+        let report = json!({ "files": facts, "rows": self.dataset.report });
+        run.write_json("data.json", &report)?;
+        let keep = self.config.save_total_limit;
+        Ok(Checkpoints {
+            folder: run.checkpoints(),
+            config,
+            facts,
+            keep,
+        })
+    }
+
+    /// The loss of each held-out example.
+    ///
+    /// # Errors
+    /// What the model reports.
+    pub fn losses(&self) -> Result<Vec<Part>> {
+        let held_out = &self.dataset.validation;
+        example_losses(
+            &self.model,
+            held_out,
+            self.config.batch_size,
+            self.codec.pad(),
+            &self.device,
+        )
+    }
+
+    /// The model's greedy answers to the first `limit` held-out prompts; `each` is told of every
+    /// one as it is made.
+    ///
+    /// # Errors
+    /// A prompt that fills the context, or what the model reports.
+    pub fn answers(
+        &self,
+        limit: usize,
+        max_new_tokens: usize,
+        mut each: impl FnMut(&Answer),
+    ) -> Result<Vec<Answer>> {
+        let mut answers = Vec::new();
+        for row in self.dataset.validation_rows.iter().take(limit) {
+            let prompt = self.codec.prompt_ids(row.prompt())?;
+            let new = greedy(
+                &self.model,
+                &prompt,
+                self.codec.stop_tokens(),
+                max_new_tokens,
+            )?;
+            let text = self.codec.decode(&new)?.trim().to_owned();
+            let expected = row.completion().to_owned();
+            let asked: Vec<&str> = row.prompt().iter().map(|m| m.content.as_str()).collect();
+            let exact = exact_match(&text, &expected);
+            let answer = Answer {
+                prompt: asked.join("\n"),
+                expected,
+                answer: text,
+                exact,
+            };
+            each(&answer);
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// Writes the result: a PEFT adapter, or a model folder with its tokenizer.
+    ///
+    /// # Errors
+    /// The folder exists or cannot be written; nothing half-written stands there.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        if self.config.trains_adapter() {
+            let base = self.config.model_name.clone().unwrap_or_default();
+            let config = AdapterConfig::of(&self.config.lora(), &base, self.model.config().family);
+            let tensors = lora::adapter_tensors(&self.parameters, DType::F32)?;
+            return Ok(llm_store::adapter::write(folder, &config, &tensors, false)?);
+        }
+        let beside = TOKENIZER_FILES
+            .iter()
+            .map(|name| self.tokenizer_folder.join(name));
+        let copy = beside.filter(|path| path.exists()).collect();
+        let options = SaveOptions {
+            copy,
+            ..SaveOptions::default()
+        };
+        let tensors = self.model.named_tensors()?;
+        Ok(save_model(
+            folder,
+            &self.model.config().to_json(),
+            &tensors,
+            &options,
+        )?)
+    }
+}
+
+/// The beginning of a row up to a few supervised tokens.
+fn shorten(example: &Example) -> Example {
+    let first = example
+        .labels
+        .iter()
+        .skip(1)
+        .position(|&label| label >= 0)
+        .unwrap_or(0);
+    let end = (first + 1 + AUDIT_TOKENS).min(example.ids.len());
+    Example {
+        ids: example.ids[..end].to_vec(),
+        labels: example.labels[..end].to_vec(),
+    }
+}
