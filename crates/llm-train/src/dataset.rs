@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::data::{
-    DataFormat, Row, Split, find_files, overlap, read_documents, read_rows, split_rows,
+    DataFormat, Row, Split, exchange_answers, find_files, overlap, read_documents, read_rows,
+    split_rows,
 };
 use crate::labels::{Counts, Example, build, windows};
 use crate::prompt::Codec;
@@ -94,7 +95,7 @@ fn read_pairs(
     files: Vec<PathBuf>,
 ) -> Result<Dataset> {
     let rows = read_rows(train_files, config.data_format)?;
-    let split = if held_files.is_empty() {
+    let mut split = if held_files.is_empty() {
         split_rows(rows, config.validation_fraction, config.seed)?
     } else {
         Split {
@@ -102,6 +103,9 @@ fn read_pairs(
             validation: read_rows(held_files, config.data_format)?,
         }
     };
+    if config.shuffle_answers {
+        exchange_answers(&mut split.train, config.seed)?;
+    }
     let encode = |row: &Row| codec.example(row, config.max_length);
     let (train, train_counts) = build("training data", &split.train, encode)?;
     let (validation, validation_counts) = match split.validation.is_empty() {

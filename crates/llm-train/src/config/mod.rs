@@ -72,6 +72,9 @@ pub struct TrainConfig {
     pub validation_path: Option<PathBuf>,
     /// The share of `dataset_path` to hold out when there is no `validation_path`.
     pub validation_fraction: f64,
+    /// The control of an experiment: each answer of the training rows is exchanged for another
+    /// one of the set, equal answers for equal ones. Held-out rows keep theirs.
+    pub shuffle_answers: bool,
     /// `auto`, `chat` or `plain`.
     pub prompt_format: PromptStyle,
     /// In `text` data: strings such as `<|im_start|>` are the special tokens of that name. For
@@ -167,6 +170,7 @@ impl Default for TrainConfig {
             data_format: DataFormat::Auto,
             validation_path: None,
             validation_fraction: 0.1,
+            shuffle_answers: false,
             prompt_format: PromptStyle::Auto,
             parse_special_tokens: false,
             epochs: 3,

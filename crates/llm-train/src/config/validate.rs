@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::TrainConfig;
+use crate::data::DataFormat;
 use crate::{Error, Result};
 
 fn bad<T>(key: &str, problem: impl Into<String>) -> Result<T> {
@@ -79,6 +80,9 @@ impl TrainConfig {
                 );
             }
             _ => {}
+        }
+        if self.shuffle_answers && self.data_format == DataFormat::Text {
+            return bad("shuffle_answers", "is for rows with answers, not for text");
         }
         if self.bf16 && self.fp16 {
             return bad("bf16", "and `fp16` are both true, expected one");

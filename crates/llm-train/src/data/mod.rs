@@ -12,6 +12,7 @@
 //! that silently shrinks is worse than one that does not start.
 
 mod documents;
+mod exchange;
 mod files;
 mod rows;
 mod split;
@@ -19,6 +20,7 @@ mod split;
 use serde::{Deserialize, Serialize};
 
 pub use documents::{DOCUMENT_SEPARATOR, read_documents};
+pub use exchange::exchange_answers;
 pub use files::find_files;
 pub use rows::{Message, Row, read_rows};
 pub use split::{Split, overlap, split_rows};
