@@ -134,11 +134,7 @@ impl Args {
             given.unwrap_or(if small { bundled } else { usual })
         };
         let bundled_eval = self.bundled_data().then(|| here(Path::new(BUNDLED_EVAL)));
-        let name = if self.shuffle_answers {
-            "lora-control"
-        } else {
-            "lora"
-        };
+        let name = if self.shuffle_answers { "lora-control" } else { "lora" };
         Ok(TrainConfig {
             model_name: Some(self.model()),
             dataset_path: here(&self.data),
@@ -151,9 +147,7 @@ impl Args {
             epochs: pick(self.epochs, BUNDLED_EPOCHS, USUAL_EPOCHS),
             max_steps: self.steps.or(self.quick.then_some(QUICK_STEPS)),
             lr: self.lr.unwrap_or(if small { BUNDLED_LR } else { USUAL_LR }),
-            batch_size: self
-                .batch_size
-                .unwrap_or(if small { BUNDLED_BATCH } else { USUAL_BATCH }),
+            batch_size: self.batch_size.unwrap_or(if small { BUNDLED_BATCH } else { USUAL_BATCH }),
             gradient_accumulation_steps: self.grad_accum,
             max_length: self.max_length.unwrap_or(USUAL_LENGTH.min(context)),
             weight_decay: 0.0,
@@ -174,9 +168,5 @@ impl Args {
 fn here(path: &Path) -> PathBuf {
     let bundled = [BUNDLED_MODEL, BUNDLED_DATA, BUNDLED_EVAL].map(Path::new);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if path.exists() || !bundled.contains(&path) {
-        path.to_path_buf()
-    } else {
-        root.join(path)
-    }
+    if path.exists() || !bundled.contains(&path) { path.to_path_buf() } else { root.join(path) }
 }

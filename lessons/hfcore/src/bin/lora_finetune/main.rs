@@ -55,10 +55,7 @@ fn run(args: &Args) -> Result<()> {
             weather.borrow_mut().training_row(&report::row(row));
         }
     });
-    let measure = Measure {
-        answers: args.answers(),
-        max_new_tokens: args::MAX_NEW_TOKENS,
-    };
+    let measure = Measure { answers: args.answers(), max_new_tokens: args::MAX_NEW_TOKENS };
     let observers: &mut [&mut dyn llm_train::observe::Observer] = &mut [&mut metrics, &mut watch];
     let found = finetune(&session, &run, measure, observers, None, |stage| {
         report::stage(&mut weather.borrow_mut(), &stage);

@@ -46,18 +46,8 @@ pub(crate) fn settings(weather: &mut Weather, session: &Session) -> llm_train::R
                 config.lora_target_modules.join(" ")
             ),
         ),
-        (
-            "trained",
-            format!(
-                "{} of {} parameters, {share:.2} %",
-                count(trained),
-                count(total)
-            ),
-        ),
-        (
-            "memory",
-            format!("{} for weights, gradients and moments", bytes(memory)),
-        ),
+        ("trained", format!("{} of {} parameters, {share:.2} %", count(trained), count(total))),
+        ("memory", format!("{} for weights, gradients and moments", bytes(memory))),
         (
             "steps",
             format!(
@@ -68,14 +58,7 @@ pub(crate) fn settings(weather: &mut Weather, session: &Session) -> llm_train::R
                 config.lr
             ),
         ),
-        (
-            "device",
-            format!(
-                "{:?} ({})",
-                session.device().location(),
-                session.device_reason
-            ),
-        ),
+        ("device", format!("{:?} ({})", session.device().location(), session.device_reason)),
     ]);
     for warning in &session.warnings {
         weather.warn(warning);
@@ -99,13 +82,8 @@ pub(crate) fn row(row: &LogRow) -> TrainingRow {
 /// Where the run is.
 pub(crate) fn stage(weather: &mut Weather, stage: &Stage) {
     match stage {
-        Stage::Audited(audit) => weather.fact(
-            "audit",
-            &format!(
-                "{} trainable tensors have the right gradient",
-                audit.tensors
-            ),
-        ),
+        Stage::Audited(audit) => weather
+            .fact("audit", &format!("{} trainable tensors have the right gradient", audit.tensors)),
         Stage::Measuring(false) => weather.note("held-out loss and answers of the base model"),
         Stage::Measuring(true) => weather.note("held-out loss and answers of the tuned model"),
         Stage::Answered(done, total, _, _) => {
@@ -125,21 +103,10 @@ pub(crate) fn show(
     curve: &[f64],
 ) {
     let config = &session.config;
-    let facts = format!(
-        "LoRA r={} α={} · seed {}",
-        config.lora_r, config.lora_alpha, config.seed
-    );
-    screen.header(
-        "lora_finetune",
-        &facts,
-        "What does a small adapter learn, and how do we know?",
-    );
+    let facts = format!("LoRA r={} α={} · seed {}", config.lora_r, config.lora_alpha, config.seed);
+    screen.header("lora_finetune", &facts, "What does a small adapter learn, and how do we know?");
     let rows = count(session.dataset.train.len() as u64);
-    let what = if args.control() {
-        "rows with exchanged answers (the control)"
-    } else {
-        "rows"
-    };
+    let what = if args.control() { "rows with exchanged answers (the control)" } else { "rows" };
     screen.step(&format!(
         "Train {} of {} parameters on {rows} {what}",
         count(found.trainable as u64),
@@ -152,15 +119,9 @@ pub(crate) fn show(
     }
     screen.step("Measure both models on the same held-out rows");
     let mut table = Table::new(&["held out", "base", "tuned", "tuned - base", "95 % interval"]);
-    for (name, pair) in [
-        ("loss a token", &found.loss),
-        ("exact match", &found.exact_match),
-    ] {
+    for (name, pair) in [("loss a token", &found.loss), ("exact match", &found.exact_match)] {
         if let Some(pair) = pair {
-            let interval = format!(
-                "{:+.4} to {:+.4}",
-                pair.difference.low, pair.difference.high
-            );
+            let interval = format!("{:+.4} to {:+.4}", pair.difference.low, pair.difference.high);
             table.row([
                 name.into(),
                 pair.before.into(),
@@ -199,12 +160,7 @@ fn answers(screen: &mut Screen, pairs: &[(Answer, Answer)]) {
     for (before, after) in pairs.iter().step_by(pairs.len().div_ceil(SHOWN).max(1)) {
         let words = [&after.expected, &before.answer, &after.answer].map(|text| cell(text, 14));
         let [expected, base, tuned] = words;
-        table.row([
-            cell(&after.prompt, 28).into(),
-            expected.into(),
-            base.into(),
-            tuned.into(),
-        ]);
+        table.row([cell(&after.prompt, 28).into(), expected.into(), base.into(), tuned.into()]);
     }
     screen.show(&table);
 }
@@ -223,9 +179,7 @@ pub(crate) fn next(weather: &mut Weather, args: &Args, run: &RunFolder) {
 /// Writes an error with its hint to stderr; returns the exit code.
 pub(crate) fn failure(error: &anyhow::Error, look: &LookArgs) -> u8 {
     let mut weather = llm_show::stderr_weather(look);
-    let hub = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<llm_hub::Error>());
+    let hub = error.chain().find_map(|cause| cause.downcast_ref::<llm_hub::Error>());
     let known = hub
         .map(|hub| (hub.exit_code(), hub.hint()))
         .or_else(|| llm_train::failure::explain(error.chain()));
