@@ -28,7 +28,7 @@ pub fn encoded_bytes(tensor: &Tensor) -> u64 {
 /// Writes `tensors` to the file `path`, whole or not at all.
 ///
 /// # Errors
-/// As [`write`], and those of [`crate::atomic::write_file`].
+/// As [`write()`], and those of [`crate::atomic::write_file`].
 pub fn write_file(
     path: &Path,
     tensors: &BTreeMap<String, Tensor>,
