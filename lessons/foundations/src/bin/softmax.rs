@@ -82,11 +82,8 @@ fn run(lesson: &mut Lesson, args: &Args) -> anyhow::Result<()> {
 
     lesson.step("Adding the same number to all scores changes nothing: only differences count");
     let moved: Vec<f64> = scores.iter().map(|x| x + 100.0).collect();
-    lesson.check(
-        "softmax(x + 100) == softmax(x)",
-        compare(&softmax(&moved), &shares).largest,
-        CLOSE,
-    );
+    let apart = compare(&softmax(&moved), &shares).largest;
+    lesson.check("softmax(x + 100) == softmax(x)", apart, CLOSE);
 
     large_scores(lesson);
     temperatures(lesson, &scores, args.temperature);
@@ -119,11 +116,8 @@ fn large_scores(lesson: &mut Lesson) {
     }
     lesson.show(&table);
     lesson.check_that("the naive formula fails here", "is nan", naive.iter().all(|x| x.is_nan()));
-    lesson.check(
-        "shifted == softmax([1, 0])",
-        compare(&shifted, &softmax(&[1.0, 0.0])).largest,
-        CLOSE,
-    );
+    let apart = compare(&shifted, &softmax(&[1.0, 0.0])).largest;
+    lesson.check("shifted == softmax([1, 0])", apart, CLOSE);
 }
 
 /// Step 4: scores divided by a temperature.
