@@ -151,7 +151,7 @@ impl Error {
                 "a row is {\"prompt\", \"completion\"}, {\"messages\"} or {\"instruction\", \
                  \"input\", \"output\"}, one JSON object a line"
             }
-            Self::Config { .. } => "`deeper explain KEY` describes each key",
+            Self::Config { .. } => "configs/train.yaml shows the keys with what they mean",
             Self::Audit { .. } => "the model code loses this gradient; nothing was trained",
             Self::NotFinite { .. } => {
                 "lower `lr`, raise `warmup_ratio`, or look for bad values in the weights"
