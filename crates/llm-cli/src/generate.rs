@@ -4,8 +4,13 @@ use anyhow::Result;
 use clap::Args;
 use llm_core::generate::{GenerateConfig, generate};
 use llm_core::sample::SamplerConfig;
+use llm_core::text::hf::HfTokenizer;
 use llm_core::text::stream::Utf8Stream;
 use llm_show::ToolArgs;
+use llm_store::ModelFolder;
+use llm_train::config::PromptStyle;
+use llm_train::data::Message;
+use llm_train::prompt::Codec;
 
 use crate::model::{ModelArgs, tokenizer};
 
@@ -19,6 +24,10 @@ pub(crate) struct GenerateArgs {
     /// The text to continue; special tokens in it are ordinary text
     #[arg(long, value_name = "STR")]
     prompt: String,
+    /// Ask the prompt as a user would, in the model's chat template (or, without one, in the plain
+    /// form that fine-tuning uses)
+    #[arg(long)]
+    chat: bool,
     /// Stop after this many tokens, 1 or more
     #[arg(long, default_value_t = 128, value_name = "N")]
     max_new_tokens: usize,
@@ -44,8 +53,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<()> {
     let folder = args.model.folder()?;
     let tokenizer = tokenizer(&folder)?;
     let model = args.model.decoder(&folder, &args.tool)?;
-    let mut prompt: Vec<u32> = tokenizer.bos_id().into_iter().collect();
-    prompt.extend(tokenizer.encode(&args.prompt)?);
+    let prompt = prompt_ids(&args, &folder, &tokenizer)?;
     let mut stop_tokens = folder.config.eos_token_ids.clone();
     stop_tokens.extend(tokenizer.eos_ids());
     let config = GenerateConfig {
@@ -68,4 +76,21 @@ pub(crate) fn run(args: GenerateArgs) -> Result<()> {
     screen.raw(&stream.finish()?);
     screen.line("");
     Ok(screen.finish()?)
+}
+
+fn prompt_ids(
+    args: &GenerateArgs,
+    folder: &ModelFolder,
+    tokenizer: &HfTokenizer,
+) -> Result<Vec<u32>> {
+    if args.chat {
+        let codec = Codec::open(folder.path(), PromptStyle::Auto)?;
+        return Ok(codec.prompt_ids(&[Message {
+            role: "user".into(),
+            content: args.prompt.clone(),
+        }])?);
+    }
+    let mut ids: Vec<u32> = tokenizer.bos_id().into_iter().collect();
+    ids.extend(tokenizer.encode(&args.prompt)?);
+    Ok(ids)
 }

@@ -169,7 +169,7 @@ fn answers(screen: &mut Screen, pairs: &[(Answer, Answer)]) {
 pub(crate) fn next(weather: &mut Weather, args: &Args, run: &RunFolder) {
     weather.fact("adapter", &run.model().display().to_string());
     let command = format!(
-        "deeper generate --model {} --adapter {} --prompt STR",
+        "deeper generate --model {} --adapter {} --chat --prompt STR",
         args.model(),
         run.model().display()
     );
