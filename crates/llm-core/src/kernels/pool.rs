@@ -315,6 +315,26 @@ pub(crate) struct Tile<'a, T> {
 }
 
 impl<T> Tile<'_, T> {
+    /// `count` columns of `R` rows, from (row, column) `at` of the tile on.
+    pub(crate) fn rows_mut<const R: usize>(
+        &mut self,
+        at: (usize, usize),
+        count: usize,
+    ) -> [&mut [T]; R] {
+        assert!(
+            at.0 + R <= self.rows && at.1 + count <= self.columns,
+            "rows outside the tile"
+        );
+        std::array::from_fn(|r| {
+            // SAFETY: the rows are inside the tile, which this value has for itself, and no two of
+            // them overlap, as a row's columns are fewer than the stride.
+            unsafe {
+                let start = self.start.add((at.0 + r) * self.stride + at.1);
+                std::slice::from_raw_parts_mut(start, count)
+            }
+        })
+    }
+
     /// Row `index` of the tile.
     pub(crate) fn row_mut(&mut self, index: usize) -> &mut [T] {
         assert!(index < self.rows, "a row outside the tile");

@@ -22,14 +22,15 @@ pub(crate) use pack::{PanelSlots, Panels, View};
 use super::pool::{self, Tiles};
 use super::scratch::Scratch;
 use super::simd::{Isa, Real};
-use pack::{pack_rows, panel_width};
-use tile::Task;
+use pack::{PanelView, pack_panels, pack_rows, panel_width, panels_len};
+use tile::{Left, Source, Task};
 
-/// The most of K that a panel holds at once: with 48 columns of f32, 192 KiB of a cache of 1 MiB.
-const K_BLOCK: usize = 1024;
+/// The most of K that a panel holds at once: with 48 columns of f32, 36 KiB of a first-level
+/// cache of 48 KiB, where it stays while all rows of the task pass over it.
+const K_BLOCK: usize = 192;
 /// Rows of a task when B is packed on the way: it serves so many rows.
 const ROWS_PER_PANEL: usize = 512;
-/// Rows, and panels, of a task when A is packed on the way.
+/// Rows, and panels, of a task when B was packed before.
 const ROWS_PER_GROUP: usize = 64;
 const PANELS_PER_GROUP: usize = 8;
 /// Tasks for each thread, so that the last ones end at nearly the same time.
@@ -62,61 +63,76 @@ impl<E: Real> Right<'_, E> {
 /// # Shapes
 /// `a [M, K]`, `b [K, N]`, `bias [N]` → `[M, N]`.
 pub(crate) fn product<E: Real>(a: View<E>, b: Right<E>, bias: Option<&[E]>) -> Vec<E> {
-    let isa = Isa::active();
-    let (m, k) = (a.rows, a.columns);
-    let (b_rows, n) = b.shape();
-    assert!(k == b_rows, "A has {k} columns and B {b_rows} rows");
+    let (m, (_, n)) = (a.rows, b.shape());
     assert!(
         bias.is_none_or(|bias| bias.len() == n),
         "a bias of another length than the columns"
     );
     let mut out: Vec<E> = Vec::with_capacity(m * n);
-    let spare = &mut out.spare_capacity_mut()[..m * n];
-    let width = panel_width::<E>(isa);
-    match b {
-        Right::Panels(panels) if panels.width != width => {
-            // Made on another set than this thread is forced onto: lay the matrix out again.
-            let matrix = panels.unpack();
-            run(
-                isa,
-                a,
-                Right::View(View::row_major(&matrix, k, n)),
-                bias,
-                spare,
-            );
-        }
-        _ => run(isa, a, b, bias, spare),
-    }
+    run(a, b, bias, false, &mut out.spare_capacity_mut()[..m * n]);
     // SAFETY: `run` wrote every element.
     unsafe { out.set_len(m * n) };
     out
 }
 
-/// Fills `out` completely.
-fn run<E: Real>(isa: Isa, a: View<E>, b: Right<E>, bias: Option<&[E]>, out: &mut [MaybeUninit<E>]) {
-    let (m, k, (_, n)) = (a.rows, a.columns, b.shape());
+/// `out += A · B`: each chain starts at what `out` holds.
+///
+/// # Shapes
+/// `a [M, K]`, `b [K, N]`, `out [M, N]`.
+pub(crate) fn product_onto<E: Real>(a: View<E>, b: Right<E>, out: &mut [E]) {
+    assert!(
+        out.len() == a.rows * b.shape().1,
+        "an output of another size"
+    );
+    // SAFETY: `run` only writes whole numbers to it, so that it stays initialised.
+    let out = unsafe { &mut *(std::ptr::from_mut(out) as *mut [MaybeUninit<E>]) };
+    run(a, b, None, true, out);
+}
+
+/// Fills `out` completely; with `onto` it goes on from what is there.
+fn run<E: Real>(
+    a: View<E>,
+    b: Right<E>,
+    bias: Option<&[E]>,
+    onto: bool,
+    out: &mut [MaybeUninit<E>],
+) {
+    let isa = Isa::active();
+    let (m, k, (b_rows, n)) = (a.rows, a.columns, b.shape());
+    assert!(k == b_rows, "A has {k} columns and B {b_rows} rows");
     let width = panel_width::<E>(isa);
-    let by_group = matches!(b, Right::View(_)) && m > n;
-    let packed_b = match b {
-        Right::View(view) if by_group => Some(Panels::new(view)),
-        _ => None,
+    let unpacked;
+    let b = match b {
+        Right::Panels(panels) if panels.width == width => Source::Panels(panels.view()),
+        Right::Panels(panels) => {
+            // Made on another set than this thread is forced onto: lay the matrix out again.
+            unpacked = panels.unpack();
+            Source::View(View::row_major(&unpacked, k, n))
+        }
+        Right::View(view) => Source::View(view),
     };
-    let packed_a = (!by_group).then(|| {
-        let mut packed = Scratch::new(m * k);
-        pack_rows(isa, a, &mut packed);
-        packed
-    });
+    let (mut packed_a, mut packed_b);
+    let by_group = matches!(b, Source::View(_)) && m > n;
+    let b = match b {
+        Source::View(view) if by_group => {
+            packed_b = Scratch::new(panels_len(view, width));
+            pack_panels(isa, view, &mut packed_b);
+            Source::Panels(PanelView::new(&packed_b, k, width))
+        }
+        _ => b,
+    };
+    let a = if by_group || a.is_row_major() {
+        Left::View(a)
+    } else {
+        packed_a = Scratch::new(m * k);
+        pack_rows(isa, a, &mut packed_a);
+        Left::Packed(&packed_a, k)
+    };
     let tile = match by_group {
         true => (ROWS_PER_GROUP, PANELS_PER_GROUP * width),
         false => (rows_per_panel(m, n.div_ceil(width)), width),
     };
-    let task = Task {
-        a: packed_a
-            .as_deref()
-            .map_or(tile::Left::View(a), |packed| tile::Left::Packed(packed, k)),
-        b: packed_b.as_ref().map_or(b, Right::Panels),
-        bias,
-    };
+    let task = Task { a, b, bias, onto };
     let cost = tile.1 * k.max(1) * (tile.0.min(m) + ROWS_OF_A_READ);
     let grain = WORTH_A_THREAD.div_ceil(cost.max(1));
     pool::for_each(Tiles::new(out, (m, n), tile), grain, |_, tile| {

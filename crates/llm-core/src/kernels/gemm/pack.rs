@@ -7,11 +7,6 @@ use super::super::simd::{Isa, Kernel, Real, Simd};
 
 /// Registers side by side in a panel.
 pub(super) const REGISTERS: usize = 3;
-/// Values of one matrix row that a transposing copy takes at once: with 48 rows of f32, 12 KiB
-/// of the first-level cache are written.
-const LINE: usize = 64;
-/// Rows that it reads side by side, as many streams as the prefetcher can follow.
-const TOGETHER: usize = 8;
 /// Elements that pay for handing a piece of packing to another thread.
 const WORTH_A_THREAD: usize = 1 << 15;
 
@@ -58,46 +53,23 @@ impl<'a, E: Real> View<'a, E> {
         self.data[row * self.row_stride + column * self.column_stride]
     }
 
-    /// Copies the block at (`row`, `column`) with `size` = (rows, columns) to `target`, columns
-    /// one after the other, `lead` elements apart; `lead` ≥ rows.
+    /// Whether the elements of a row lie side by side.
     #[inline(always)]
-    pub(super) fn columns_to(
-        &self,
-        at: (usize, usize),
-        size: (usize, usize),
-        target: &mut [E],
-        lead: usize,
-    ) {
-        if self.row_stride == 1 {
-            for (c, target) in target.chunks_mut(lead).take(size.1).enumerate() {
-                let start = at.0 + (at.1 + c) * self.column_stride;
-                target[..size.0].copy_from_slice(&self.data[start..start + size.0]);
-            }
-            return;
-        }
-        for (step, target) in target.chunks_mut(lead * LINE).enumerate() {
-            let first = step * LINE;
-            if first >= size.1 {
-                return;
-            }
-            let count = LINE.min(size.1 - first);
-            let source = |r: usize| {
-                let start = (at.0 + r) * self.row_stride + at.1 + first;
-                &self.data[start..start + count]
-            };
-            let whole = size.0 - size.0 % TOGETHER;
-            for r in (0..whole).step_by(TOGETHER) {
-                let rows: [&[E]; TOGETHER] = std::array::from_fn(|i| source(r + i));
-                for (c, target) in target.chunks_mut(lead).take(count).enumerate() {
-                    target[r..r + TOGETHER].copy_from_slice(&rows.map(|row| row[c]));
-                }
-            }
-            for r in whole..size.0 {
-                for (target, &value) in target.chunks_mut(lead).zip(source(r)) {
-                    target[r] = value;
-                }
-            }
-        }
+    pub(super) fn is_row_major(&self) -> bool {
+        self.column_stride == 1
+    }
+
+    /// Elements `from..to` of row `row` of a row-major view.
+    #[inline(always)]
+    pub(super) fn row(&self, row: usize, from: usize, to: usize) -> &'a [E] {
+        let start = row * self.row_stride;
+        &self.data[start + from..start + to]
+    }
+
+    /// The memory from element (`row`, `column`) on.
+    #[inline(always)]
+    fn from(&self, row: usize, column: usize) -> &'a [E] {
+        &self.data[row * self.row_stride + column * self.column_stride..]
     }
 }
 
@@ -141,21 +113,21 @@ pub(crate) struct PanelSlots {
     pub(crate) f64: OnceLock<Panels<f64>>,
 }
 
+/// Panels in borrowed memory.
+#[derive(Clone, Copy)]
+pub(super) struct PanelView<'a, E> {
+    data: &'a [E],
+    rows: usize,
+    width: usize,
+}
+
 impl<E: Real> Panels<E> {
     /// Packs `matrix` for the active instruction set.
     pub(crate) fn new(matrix: View<E>) -> Self {
         let isa = Isa::active();
         let (rows, columns, width) = (matrix.rows, matrix.columns, panel_width::<E>(isa));
-        let size = rows * width;
-        let grain = WORTH_A_THREAD.div_ceil(size.max(1));
-        let data = pool::build(
-            columns.div_ceil(width) * size,
-            size,
-            grain,
-            |index, panel| {
-                pack_panel(matrix, (0, index * width), width, panel);
-            },
-        );
+        let mut data = vec![E::ZERO; panels_len(matrix, width)];
+        pack_panels(isa, matrix, &mut data);
         Self {
             data,
             rows,
@@ -164,11 +136,8 @@ impl<E: Real> Panels<E> {
         }
     }
 
-    /// Rows `from..to` of the panel that starts at `column`.
-    #[inline(always)]
-    pub(super) fn part(&self, column: usize, from: usize, to: usize) -> &[E] {
-        let start = column / self.width * self.rows;
-        &self.data[(start + from) * self.width..(start + to) * self.width]
+    pub(super) fn view(&self) -> PanelView<'_, E> {
+        PanelView::new(&self.data, self.rows, self.width)
     }
 
     /// The matrix in row-major order.
@@ -177,29 +146,120 @@ impl<E: Real> Panels<E> {
         for row in 0..self.rows {
             for column in (0..self.columns).step_by(self.width) {
                 let count = self.width.min(self.columns - column);
-                matrix.extend_from_slice(&self.part(column, row, row + 1)[..count]);
+                matrix.extend_from_slice(&self.view().part(column, row, row + 1)[..count]);
             }
         }
         matrix
     }
 }
 
+impl<'a, E> PanelView<'a, E> {
+    /// Panels of `rows` rows and `width` columns each.
+    pub(super) fn new(data: &'a [E], rows: usize, width: usize) -> Self {
+        Self { data, rows, width }
+    }
+
+    /// Rows `from..to` of the panel that starts at `column`.
+    #[inline(always)]
+    pub(super) fn part(&self, column: usize, from: usize, to: usize) -> &'a [E] {
+        let start = column / self.width * self.rows;
+        &self.data[(start + from) * self.width..(start + to) * self.width]
+    }
+}
+
+/// Elements of the panels of `matrix`.
+pub(super) fn panels_len<E>(matrix: View<E>, width: usize) -> usize {
+    matrix.columns.div_ceil(width) * matrix.rows * width
+}
+
+/// Packs all of `matrix` into panels, in parallel.
+pub(super) fn pack_panels<E: Real>(isa: Isa, matrix: View<E>, target: &mut [E]) {
+    let width = panel_width::<E>(isa);
+    let size = matrix.rows * width;
+    let grain = WORTH_A_THREAD.div_ceil(size.max(1));
+    pool::for_each(Chunks::new(target, size), grain, |index, panel| {
+        let at = (0, index * width);
+        isa.run(PackPanel { matrix, at, panel });
+    });
+}
+
+struct PackPanel<'a, 'p, E> {
+    matrix: View<'a, E>,
+    at: (usize, usize),
+    panel: &'p mut [E],
+}
+
+impl<E: Real> Kernel<E> for PackPanel<'_, '_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<E = E>>(self, s: S) {
+        pack_panel(s, self.matrix, self.at, self.panel);
+    }
+}
+
 /// Copies the part of `matrix` that starts at (row, column) `at` into one panel; `panel` says how
 /// many rows. Columns outside the matrix become zeros.
 #[inline(always)]
-pub(super) fn pack_panel<E: Real>(
-    matrix: View<E>,
+pub(super) fn pack_panel<S: Simd>(
+    s: S,
+    matrix: View<S::E>,
     at: (usize, usize),
-    width: usize,
-    panel: &mut [E],
+    panel: &mut [S::E],
 ) {
-    let (rows, columns) = (panel.len() / width, width.min(matrix.columns - at.1));
+    let width = REGISTERS * S::LANES;
+    let columns = width.min(matrix.columns - at.1);
     if columns < width {
-        panel.fill(E::ZERO);
+        panel.fill(S::E::ZERO);
     }
-    matrix
-        .transposed()
-        .columns_to((at.1, at.0), (columns, rows), panel, width);
+    if !matrix.is_row_major() {
+        return transpose(s, matrix, at, columns, panel);
+    }
+    for (k, target) in panel.chunks_exact_mut(width).enumerate() {
+        let source = matrix.row(at.0 + k, at.1, at.1 + columns);
+        if columns < width {
+            target[..columns].copy_from_slice(source);
+            continue;
+        }
+        for (target, source) in target
+            .chunks_exact_mut(S::LANES)
+            .zip(source.chunks_exact(S::LANES))
+        {
+            s.store(target, s.load(source));
+        }
+    }
+}
+
+/// As [`pack_panel`] for a matrix whose columns lie side by side in memory, by square blocks that
+/// are transposed in registers.
+#[inline(always)]
+fn transpose<S: Simd>(
+    s: S,
+    matrix: View<S::E>,
+    at: (usize, usize),
+    columns: usize,
+    panel: &mut [S::E],
+) {
+    let width = REGISTERS * S::LANES;
+    let rows = panel.len() / width;
+    let (whole_rows, whole) = (rows - rows % S::LANES, columns - columns % S::LANES);
+    for column in (0..whole).step_by(S::LANES) {
+        for row in (0..whole_rows).step_by(S::LANES) {
+            let source = matrix.from(at.0 + row, at.1 + column);
+            let target = &mut panel[row * width + column..];
+            s.transpose(source, matrix.column_stride, target, width);
+        }
+    }
+    for column in 0..columns {
+        let from = if column < whole { whole_rows } else { 0 };
+        if from < rows {
+            let source = matrix.from(at.0 + from, at.1 + column);
+            let target = panel[from * width..].chunks_exact_mut(width);
+            target
+                .zip(source)
+                .for_each(|(target, &value)| target[column] = value);
+        }
+    }
 }
 
 /// Copies all of `matrix` into row blocks `[K][R]`, one after the other.
@@ -226,8 +286,30 @@ pub(super) fn pack_row_group<E: Real>(
     while done < size.0 {
         let rows = block_rows(size.0 - done, most);
         let block = &mut target[done * size.1..(done + rows) * size.1];
-        matrix.columns_to((at.0 + done, at.1), (rows, size.1), block, rows);
+        let at = (at.0 + done, at.1);
+        match rows {
+            8 => pack_rows_of::<E, 8>(matrix, at, block),
+            4 => pack_rows_of::<E, 4>(matrix, at, block),
+            2 => pack_rows_of::<E, 2>(matrix, at, block),
+            _ => pack_rows_of::<E, 1>(matrix, at, block),
+        }
         done += rows;
+    }
+}
+
+/// `R` rows of `matrix` from `at` on as one block `[K][R]`.
+#[inline(always)]
+fn pack_rows_of<E: Real, const R: usize>(matrix: View<E>, at: (usize, usize), block: &mut [E]) {
+    let (targets, _) = block.as_chunks_mut::<R>();
+    if matrix.row_stride == 1 {
+        let columns = matrix.from(at.0, at.1).chunks(matrix.column_stride);
+        for (target, column) in targets.iter_mut().zip(columns) {
+            target.copy_from_slice(&column[..R]);
+        }
+        return;
+    }
+    for (k, target) in targets.iter_mut().enumerate() {
+        *target = std::array::from_fn(|r| matrix.from(at.0 + r, at.1 + k)[0]);
     }
 }
 

@@ -4,24 +4,36 @@ use std::mem::MaybeUninit;
 
 use super::super::pool::Tile;
 use super::super::scratch::Scratch;
-use super::super::simd::{Isa, Kernel, Real, Simd};
-use super::pack::{REGISTERS, View, block_rows, pack_panel, pack_row_group};
-use super::{K_BLOCK, Right};
+use super::super::simd::{Isa, Kernel, MAX_LANES, Real, Simd};
+use super::K_BLOCK;
+use super::pack::{PanelView, REGISTERS, View, block_rows, pack_panel, pack_row_group};
 
 /// The left-hand side.
 #[derive(Clone, Copy)]
 pub(super) enum Left<'a, E> {
-    /// A matrix, packed as it is used.
+    /// A matrix; its rows are read in place where they lie side by side, else packed as used.
     View(View<'a, E>),
     /// Row blocks of the whole matrix, and K.
     Packed(&'a [E], usize),
 }
 
+/// The right-hand side.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a, E> {
+    /// A matrix, packed as it is used.
+    View(View<'a, E>),
+    /// Panels of the whole matrix.
+    Panels(PanelView<'a, E>),
+}
+
 /// What all tasks of a product share.
 pub(super) struct Task<'a, E> {
     pub(super) a: Left<'a, E>,
-    pub(super) b: Right<'a, E>,
+    pub(super) b: Source<'a, E>,
     pub(super) bias: Option<&'a [E]>,
+    /// Whether the chains start at what the output holds, and not at zero. The output is then
+    /// initialised.
+    pub(super) onto: bool,
 }
 
 impl<E: Real> Task<'_, E> {
@@ -37,139 +49,188 @@ struct Work<'a, 'o, E> {
     out: Tile<'o, MaybeUninit<E>>,
 }
 
+/// A range of K with what happens at its ends.
+#[derive(Clone, Copy)]
+struct Span {
+    from: usize,
+    to: usize,
+    /// Whether the output holds sums to go on from.
+    resumes: bool,
+    /// Whether the bias is added.
+    ends: bool,
+}
+
 impl<E: Real> Kernel<E> for Work<'_, '_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<E = E>>(mut self, s: S) {
-        let width = REGISTERS * S::LANES;
         let k = match self.task.a {
             Left::View(view) => view.columns,
             Left::Packed(_, k) => k,
         };
-        let panels = self.out.columns.div_ceil(width);
-        // [panel][row][width]
-        let mut sums = Scratch::new(panels * self.out.rows * width);
-        sums.fill(E::ZERO);
         let step = k.div_ceil(k.div_ceil(K_BLOCK).max(1)).max(1);
-        for from in (0..k).step_by(step) {
-            self.add_block(s, (from, k.min(from + step)), &mut sums);
-        }
-        let each = self.out.rows * width;
-        for (index, sums) in sums.chunks(each.max(1)).take(panels).enumerate() {
-            self.emit(index * width, width, sums);
+        let mut from = 0;
+        loop {
+            let to = k.min(from + step);
+            let resumes = from > 0 || self.task.onto;
+            let ends = to == k;
+            self.add_span(
+                s,
+                Span {
+                    from,
+                    to,
+                    resumes,
+                    ends,
+                },
+            );
+            if ends {
+                return;
+            }
+            from = to;
         }
     }
 }
 
 impl<E: Real> Work<'_, '_, E> {
-    /// Adds the products over `k.0..k.1` to the sums of all rows and panels.
+    /// Carries the chains of all rows and panels over a range of K.
     #[inline(always)]
-    fn add_block<S: Simd<E = E>>(&self, s: S, k: (usize, usize), sums: &mut [E]) {
+    fn add_span<S: Simd<E = E>>(&mut self, s: S, span: Span) {
         let width = REGISTERS * S::LANES;
-        let (rows, count) = (self.out.rows, k.1 - k.0);
-        let mut a_part = match self.task.a {
-            Left::View(_) => Scratch::new(rows * count),
-            Left::Packed(..) => Scratch::new(0),
-        };
-        if let Left::View(view) = self.task.a {
-            pack_row_group(
-                view,
-                (self.out.row, k.0),
-                (rows, count),
-                &mut a_part,
-                S::TILE_ROWS,
-            );
+        let (rows, count) = (self.out.rows, span.to - span.from);
+        let packs = matches!(self.task.a, Left::View(view) if !view.is_row_major());
+        let mut a_part = Scratch::new(if packs { rows * count } else { 0 });
+        if let (true, Left::View(view)) = (packs, self.task.a) {
+            let (at, size) = ((self.out.row, span.from), (rows, count));
+            pack_row_group(view, at, size, &mut a_part, S::TILE_ROWS);
         }
-        let mut b_part = match self.task.b {
-            Right::View(_) => Scratch::new(count * width),
-            Right::Panels(_) => Scratch::new(0),
-        };
-        for (index, sums) in sums.chunks_mut(rows * width).enumerate() {
-            let column = self.out.column + index * width;
+        let on_the_way = matches!(self.task.b, Source::View(_));
+        let mut b_part = Scratch::new(if on_the_way { count * width } else { 0 });
+        for column in (0..self.out.columns).step_by(width) {
             let b = match self.task.b {
-                Right::Panels(panels) => panels.part(column, k.0, k.1),
-                Right::View(view) => {
-                    pack_panel(view, (k.0, column), width, &mut b_part);
+                Source::Panels(panels) => panels.part(self.out.column + column, span.from, span.to),
+                Source::View(view) => {
+                    let at = (span.from, self.out.column + column);
+                    pack_panel(s, view, at, &mut b_part);
                     &b_part[..]
                 }
             };
-            let mut done = 0;
-            while done < rows {
-                let block = block_rows(rows - done, S::TILE_ROWS);
-                let a = match self.task.a {
-                    Left::View(_) => &a_part[done * count..(done + block) * count],
-                    Left::Packed(all, whole) => {
-                        let start = (self.out.row + done) * whole;
-                        &all[start + block * k.0..start + block * k.1]
-                    }
-                };
-                add_rows(
-                    s,
-                    block,
-                    a,
-                    b,
-                    &mut sums[done * width..(done + block) * width],
-                );
-                done += block;
-            }
+            self.add_panel(s, column, &a_part, b, span);
         }
     }
 
-    /// Writes the sums of the panel that starts at `column` of the tile, with the bias.
+    /// Carries the chains of one panel of columns, all rows.
     #[inline(always)]
-    fn emit(&mut self, column: usize, width: usize, sums: &[E]) {
-        let count = width.min(self.out.columns - column);
-        let first = self.out.column + column;
-        let bias = self.task.bias.map(|bias| &bias[first..first + count]);
-        for (row, sums) in sums.chunks_exact(width).enumerate() {
-            let out = &mut self.out.row_mut(row)[column..column + count];
-            match bias {
-                Some(bias) => out
-                    .iter_mut()
-                    .zip(sums)
-                    .zip(bias)
-                    .for_each(|((out, &sum), &b)| {
-                        out.write(sum + b);
-                    }),
-                None => out.iter_mut().zip(sums).for_each(|(out, &sum)| {
-                    out.write(sum);
-                }),
+    fn add_panel<S: Simd<E = E>>(
+        &mut self,
+        s: S,
+        column: usize,
+        a_part: &[E],
+        b: &[E],
+        span: Span,
+    ) {
+        let mut done = 0;
+        while done < self.out.rows {
+            let block = block_rows(self.out.rows - done, S::TILE_ROWS);
+            let at = (done, column);
+            match block {
+                8 => self.add_rows::<S, 8>(s, at, a_part, b, span),
+                4 => self.add_rows::<S, 4>(s, at, a_part, b, span),
+                2 => self.add_rows::<S, 2>(s, at, a_part, b, span),
+                _ => self.add_rows::<S, 1>(s, at, a_part, b, span),
             }
+            done += block;
+        }
+    }
+
+    /// Carries the chains of `R` rows of one panel, which begin at `at` in the tile.
+    #[inline(always)]
+    fn add_rows<S: Simd<E = E>, const R: usize>(
+        &mut self,
+        s: S,
+        at: (usize, usize),
+        a_part: &[E],
+        b: &[E],
+        span: Span,
+    ) {
+        let width = REGISTERS * S::LANES;
+        let columns = width.min(self.out.columns - at.1);
+        let first = self.out.column + at.1;
+        let row = self.out.row + at.0;
+        let out = self.out.rows_mut::<R>(at, columns);
+        let mut sums = [[s.zero(); REGISTERS]; R];
+        if span.resumes {
+            for (sums, out) in sums.iter_mut().zip(&out) {
+                // SAFETY: an earlier span wrote it, or the caller initialised it.
+                *sums = load_columns(s, unsafe { out.assume_init_ref() });
+            }
+        }
+        let count = span.to - span.from;
+        match self.task.a {
+            Left::View(view) if view.is_row_major() => {
+                let a = std::array::from_fn(|r| view.row(row + r, span.from, span.to));
+                add_unpacked::<S, R>(s, a, b, &mut sums);
+            }
+            Left::View(_) => {
+                let a = &a_part[at.0 * count..(at.0 + R) * count];
+                add_packed::<S, R>(s, a, b, &mut sums);
+            }
+            Left::Packed(all, whole) => {
+                let a = &all[row * whole + R * span.from..row * whole + R * span.to];
+                add_packed::<S, R>(s, a, b, &mut sums);
+            }
+        }
+        if let (true, Some(bias)) = (span.ends, self.task.bias) {
+            let bias = load_columns(s, &bias[first..first + columns]);
+            for sums in &mut sums {
+                *sums = std::array::from_fn(|i| s.add(sums[i], bias[i]));
+            }
+        }
+        for (sums, out) in sums.iter().zip(out) {
+            store_columns(s, *sums, out);
         }
     }
 }
 
+/// `sums [R, W] += a [K][R] · b [K][W]`, one chain over k for each sum.
 #[inline(always)]
-fn add_rows<S: Simd>(s: S, rows: usize, a: &[S::E], b: &[S::E], sums: &mut [S::E]) {
-    match rows {
-        8 => add_tile::<S, 8>(s, a, b, sums),
-        4 => add_tile::<S, 4>(s, a, b, sums),
-        2 => add_tile::<S, 2>(s, a, b, sums),
-        _ => add_tile::<S, 1>(s, a, b, sums),
-    }
-}
-
-/// The inner loop: `sums [R, W] += a [K][R] · b [K][W]`, one chain over k for each sum.
-#[inline(always)]
-fn add_tile<S: Simd, const R: usize>(s: S, a: &[S::E], b: &[S::E], sums: &mut [S::E]) {
+fn add_packed<S: Simd, const R: usize>(
+    s: S,
+    a: &[S::E],
+    b: &[S::E],
+    sums: &mut [[S::V; REGISTERS]; R],
+) {
     let width = REGISTERS * S::LANES;
-    let mut tile = [[s.zero(); REGISTERS]; R];
-    for (tile, sums) in tile.iter_mut().zip(sums.chunks_exact(width)) {
-        *tile = load_width(s, sums);
-    }
     for (a, b) in a.chunks_exact(R).zip(b.chunks_exact(width)) {
         let b = load_width(s, b);
-        for (tile, &a) in tile.iter_mut().zip(a) {
+        for (sums, &a) in sums.iter_mut().zip(a) {
             let a = s.splat(a);
-            for (sum, &b) in tile.iter_mut().zip(&b) {
+            for (sum, &b) in sums.iter_mut().zip(&b) {
                 *sum = s.mul_add(a, b, *sum);
             }
         }
     }
-    for (tile, sums) in tile.iter().zip(sums.chunks_exact_mut(width)) {
-        for (&v, sums) in tile.iter().zip(sums.chunks_exact_mut(S::LANES)) {
-            s.store(sums, v);
+}
+
+/// As [`add_packed`] for `R` rows of K numbers where they lie.
+#[inline(always)]
+fn add_unpacked<S: Simd, const R: usize>(
+    s: S,
+    a: [&[S::E]; R],
+    b: &[S::E],
+    sums: &mut [[S::V; REGISTERS]; R],
+) {
+    let width = REGISTERS * S::LANES;
+    let count = b.len() / width;
+    // One length for all lets the compiler drop the bounds checks of the loop.
+    let a = a.map(|a| &a[..count]);
+    for (k, b) in b.chunks_exact(width).enumerate().take(count) {
+        let b = load_width(s, b);
+        for (sums, a) in sums.iter_mut().zip(&a) {
+            let a = s.splat(a[k]);
+            for (sum, &b) in sums.iter_mut().zip(&b) {
+                *sum = s.mul_add(a, b, *sum);
+            }
         }
     }
 }
@@ -181,4 +242,34 @@ fn load_width<S: Simd>(s: S, source: &[S::E]) -> [S::V; REGISTERS] {
         s.load(&source[S::LANES..]),
         s.load(&source[2 * S::LANES..]),
     ]
+}
+
+/// A panel's columns, as many as there are; the rest is zero.
+#[inline(always)]
+fn load_columns<S: Simd>(s: S, source: &[S::E]) -> [S::V; REGISTERS] {
+    if source.len() == REGISTERS * S::LANES {
+        return load_width(s, source);
+    }
+    let mut lanes = [S::E::ZERO; REGISTERS * MAX_LANES];
+    lanes[..source.len()].copy_from_slice(source);
+    load_width(s, &lanes)
+}
+
+#[inline(always)]
+fn store_columns<S: Simd>(s: S, sums: [S::V; REGISTERS], out: &mut [MaybeUninit<S::E>]) {
+    let mut lanes = [S::E::ZERO; REGISTERS * MAX_LANES];
+    if out.len() == REGISTERS * S::LANES {
+        // SAFETY: only whole lanes are written to it, so that it stays or becomes initialised.
+        let out = unsafe { &mut *(std::ptr::from_mut(out) as *mut [S::E]) };
+        for (out, v) in out.chunks_exact_mut(S::LANES).zip(sums) {
+            s.store(out, v);
+        }
+        return;
+    }
+    for (lanes, v) in lanes.chunks_exact_mut(S::LANES).zip(sums) {
+        s.store(lanes, v);
+    }
+    out.iter_mut().zip(lanes).for_each(|(out, value)| {
+        out.write(value);
+    });
 }

@@ -161,6 +161,62 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn transpose(
+        self,
+        source: &[f32],
+        source_stride: usize,
+        target: &mut [f32],
+        target_stride: usize,
+    ) {
+        // Loops over arrays and no closures: those would not all be inlined.
+        let mut rows = [self.zero(); Self::LANES];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = self.load(&source[r * source_stride..]);
+        }
+        // Columns 4 l + j of rows 4 i .. 4 i + 4 come to lie in quarter l of fours[4 i + j].
+        let mut fours = rows;
+        for i in (0..Self::LANES).step_by(4) {
+            let [a, b, c, d] = [rows[i], rows[i + 1], rows[i + 2], rows[i + 3]];
+            let four = with_avx512!({
+                let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+                let (e, f) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                let (e, f) = (_mm512_castps_pd(e), _mm512_castps_pd(f));
+                [
+                    _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                    _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+                    _mm512_castpd_ps(_mm512_unpacklo_pd(e, f)),
+                    _mm512_castpd_ps(_mm512_unpackhi_pd(e, f)),
+                ]
+            });
+            fours[i..i + 4].copy_from_slice(&four);
+        }
+        for j in 0..4 {
+            let [a, b, c, d] = [fours[j], fours[4 + j], fours[8 + j], fours[12 + j]];
+            // Quarters 0 and 2, then 1 and 3, of two groups of rows each.
+            let columns = with_avx512!({
+                let (even, odd) = (
+                    _mm512_shuffle_f32x4::<0x88>(a, b),
+                    _mm512_shuffle_f32x4::<0xdd>(a, b),
+                );
+                let (even2, odd2) = (
+                    _mm512_shuffle_f32x4::<0x88>(c, d),
+                    _mm512_shuffle_f32x4::<0xdd>(c, d),
+                );
+                [
+                    _mm512_shuffle_f32x4::<0x88>(even, even2),
+                    _mm512_shuffle_f32x4::<0x88>(odd, odd2),
+                    _mm512_shuffle_f32x4::<0xdd>(even, even2),
+                    _mm512_shuffle_f32x4::<0xdd>(odd, odd2),
+                ]
+            });
+            for (quarter, column) in columns.into_iter().enumerate() {
+                self.store(&mut target[(4 * quarter + j) * target_stride..], column);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn reduce_sum(self, v: __m512) -> f32 {
         let mut lanes = [0.0; Self::LANES];
         self.store(&mut lanes, v);

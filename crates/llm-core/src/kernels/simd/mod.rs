@@ -175,6 +175,22 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn select_lt(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `2ⁿ` for integral `n` in the exponent range of normal numbers.
     fn pow2(self, n: Self::V) -> Self::V;
+    /// Transposes a square of LANES rows and columns: `target[c · target_stride + r] =
+    /// source[r · source_stride + c]`.
+    fn transpose(
+        self,
+        source: &[Self::E],
+        source_stride: usize,
+        target: &mut [Self::E],
+        target_stride: usize,
+    ) {
+        for r in 0..Self::LANES {
+            let row = &source[r * source_stride..][..Self::LANES];
+            for (c, &value) in row.iter().enumerate() {
+                target[c * target_stride + r] = value;
+            }
+        }
+    }
     /// The sum of all lanes, halves added to halves.
     fn reduce_sum(self, v: Self::V) -> Self::E;
     /// The greatest lane, halves against halves.
