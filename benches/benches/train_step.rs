@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use llm_benches::{GPT_SHAPES, GptShape};
+use llm_benches::{GPT_SHAPES, GptShape, VOCABULARY};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
 use llm_core::ops::Ops;
@@ -46,7 +46,8 @@ fn bench_shape(c: &mut Criterion, shape: &GptShape, ops: Ops) -> llm_train::Resu
     group.bench_function(format!("{}/{ops:?}", shape.name), |bencher| {
         bencher.iter(|| {
             stepper.step(1, |_| {
-                let logits = model.forward(&ids, &pass)?.flatten_to(1)?;
+                let logits = model.forward(&ids, &pass)?;
+                let logits = ops.reshape(&logits, (targets.len(), VOCABULARY))?;
                 Ok(ops.cross_entropy(&logits, &targets, scale)?)
             })
         });

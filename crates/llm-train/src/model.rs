@@ -41,9 +41,8 @@ pub fn batch_loss(
 ) -> Result<Tensor> {
     let logits = model.next_token_logits(&batch.ids, pass)?;
     let (b, t, v) = logits.dims3()?;
-    Ok(pass
-        .ops
-        .cross_entropy(&logits.reshape((b * t, v))?, &batch.targets, scale)?)
+    let logits = pass.ops.reshape(&logits, (b * t, v))?;
+    Ok(pass.ops.cross_entropy(&logits, &batch.targets, scale)?)
 }
 
 /// The sum of −log p(target) of each row of a batch.

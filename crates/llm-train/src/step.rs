@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
+use llm_core::ops::{Tape, record};
 use llm_core::params::Parameters;
 
 use crate::optimizer::AdamW;
@@ -58,7 +59,8 @@ impl Stepper {
         let mut sums = BTreeMap::new();
         let mut total = 0.0;
         for index in 0..micro_batches {
-            total += accumulate(&loss(index)?, &self.parameters, &mut sums, step)?;
+            let (loss, tape) = record(|| loss(index));
+            total += accumulate((&loss?, tape), &self.parameters, &mut sums, step)?;
         }
         let grad_norm = clip::global_norm(&sums, step)?;
         let scale = self
@@ -77,7 +79,7 @@ impl Stepper {
 
 /// Adds the gradients of `loss` to `sums` and returns its value.
 fn accumulate(
-    loss: &Tensor,
+    (loss, tape): (&Tensor, Tape),
     parameters: &Parameters,
     sums: &mut BTreeMap<String, Tensor>,
     step: u64,
@@ -91,7 +93,7 @@ fn accumulate(
             value: value.to_string(),
         });
     }
-    let mut store = loss.backward()?;
+    let mut store = tape.backward(loss)?;
     for (name, var) in parameters.iter() {
         let Some(gradient) = store.remove(var) else {
             continue;

@@ -30,5 +30,5 @@ pub(crate) mod heads;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod rope;
-mod rows;
+pub(crate) mod rows;
 mod scratch;

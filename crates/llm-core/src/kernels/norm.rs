@@ -14,7 +14,7 @@
 use candle_core::WithDType;
 
 use super::pool::{Chunks, for_each};
-use super::rows::{grain, sum_map, zip_map};
+use super::rows::{add_map, grain, sum_map, zip_map};
 use super::simd::{Isa, Kernel, Real, Simd};
 
 /// Rows that one task normalises, and whose parameter gradients it sums.
@@ -122,15 +122,37 @@ impl<E: Real> Norm<'_, E> {
     }
 }
 
-/// The mean as a rounded value and what rounding left over: `(x − high) − low` keeps the digits
-/// of a small deviation from a large mean.
-#[inline(always)]
-fn split_mean<S: Simd>(simd: S, mean: f64) -> (S::V, S::V) {
-    let high = S::E::from_f64(mean);
-    (
-        simd.splat(high),
-        simd.splat(S::E::from_f64(mean - high.to_f64())),
-    )
+/// `n = (x − μ) ρ` in lanes. The mean is a rounded value and what rounding left over:
+/// `(x − high) − low` keeps the digits of a small deviation from a large mean.
+#[derive(Clone, Copy)]
+struct Normed<V> {
+    high: V,
+    low: V,
+    rho: V,
+}
+
+impl<V: Copy> Normed<V> {
+    #[inline(always)]
+    fn new<S: Simd<V = V>>(simd: S, mean: f64, rho: f64) -> Self {
+        let high = S::E::from_f64(mean);
+        Self {
+            high: simd.splat(high),
+            low: simd.splat(S::E::from_f64(mean - high.to_f64())),
+            rho: simd.splat(S::E::from_f64(rho)),
+        }
+    }
+
+    /// `x − μ`
+    #[inline(always)]
+    fn centre<S: Simd<V = V>>(&self, simd: S, x: V) -> V {
+        simd.sub(simd.sub(x, self.high), self.low)
+    }
+
+    /// `(x − μ) ρ`
+    #[inline(always)]
+    fn at<S: Simd<V = V>>(&self, simd: S, x: V) -> V {
+        simd.mul(self.centre(simd, x), self.rho)
+    }
 }
 
 struct Forward<'a, E> {
@@ -185,18 +207,20 @@ impl<E: Real> Norm<'_, E> {
         } else {
             0.0
         };
-        let (high, low) = split_mean(simd, mean);
-        let centre = |x: S::V| simd.sub(simd.sub(x, high), low);
-        let square = |[x]: [S::V; 1]| simd.mul(centre(x), centre(x));
-        let variance = sum_map(simd, [x], square) / c;
+        let centred = Normed::new(simd, mean, 1.0);
+        let variance = sum_map(simd, [x], |[x]| {
+            let x = centred.centre(simd, x);
+            simd.mul(x, x)
+        }) / c;
         let reciprocal_std = 1.0 / (variance + self.eps).sqrt();
-        let rho = simd.splat(E::from_f64(reciprocal_std));
-        let normed = |x: S::V| simd.mul(centre(x), rho);
+        let normed = Normed::new(simd, mean, reciprocal_std);
         match self.bias {
             Some(bias) => zip_map(simd, [x, self.weight, bias], y, |[x, w, b]| {
-                simd.mul_add(normed(x), w, b)
+                simd.mul_add(normed.at(simd, x), w, b)
             }),
-            None => zip_map(simd, [x, self.weight], y, |[x, w]| simd.mul(normed(x), w)),
+            None => zip_map(simd, [x, self.weight], y, |[x, w]| {
+                simd.mul(normed.at(simd, x), w)
+            }),
         }
         RowStats {
             mean,
@@ -214,11 +238,9 @@ impl<E: Real> Norm<'_, E> {
     ) {
         let c = x.len() as f64;
         let w = self.weight;
-        let (high, low) = split_mean(simd, stats.mean);
-        let rho = simd.splat(E::from_f64(stats.reciprocal_std));
-        let normed = |x: S::V| simd.mul(simd.sub(simd.sub(x, high), low), rho);
+        let normed = Normed::new(simd, stats.mean, stats.reciprocal_std);
         let along = sum_map(simd, [x, w, dy], |[x, w, g]| {
-            simd.mul(simd.mul(g, w), normed(x))
+            simd.mul(simd.mul(g, w), normed.at(simd, x))
         }) / c;
         let level = if self.centred {
             sum_map(simd, [w, dy], |[w, g]| simd.mul(g, w)) / c
@@ -231,35 +253,12 @@ impl<E: Real> Norm<'_, E> {
         );
         zip_map(simd, [x, w, dy], dx, |[x, w, g]| {
             let h = simd.sub(simd.mul(g, w), level);
-            simd.mul(simd.mul_add(normed(x), along, h), rho)
+            simd.mul(simd.mul_add(normed.at(simd, x), along, h), normed.rho)
         });
         let (dw, db) = sums.split_at_mut(x.len());
-        add_map(simd, [x, dy], dw, |[x, g]| simd.mul(g, normed(x)));
+        add_map(simd, [x, dy], dw, |[x, g]| simd.mul(g, normed.at(simd, x)));
         if self.bias.is_some() {
             add_map(simd, [dy], db, |[g]| g);
         }
-    }
-}
-
-/// `out[i] += f(inputs[0][i], ..)`.
-#[inline(always)]
-fn add_map<S: Simd, const N: usize>(
-    simd: S,
-    inputs: [&[S::E]; N],
-    out: &mut [S::E],
-    f: impl Fn([S::V; N]) -> S::V,
-) {
-    let n = out.len();
-    let inputs = inputs.map(|x| &x[..n]);
-    let whole = n - n % S::LANES;
-    for i in (0..whole).step_by(S::LANES) {
-        let y = f(inputs.map(|x| simd.load(&x[i..])));
-        let sum = simd.add(simd.load(&out[i..]), y);
-        simd.store(&mut out[i..], sum);
-    }
-    if whole < n {
-        let y = f(inputs.map(|x| simd.load_partial(&x[whole..], S::E::ZERO)));
-        let sum = simd.add(simd.load_partial(&out[whole..], S::E::ZERO), y);
-        simd.store_partial(&mut out[whole..], sum);
     }
 }

@@ -334,13 +334,6 @@ impl<T> Tile<'_, T> {
             }
         })
     }
-
-    /// Row `index` of the tile.
-    pub(crate) fn row_mut(&mut self, index: usize) -> &mut [T] {
-        assert!(index < self.rows, "a row outside the tile");
-        // SAFETY: the row is inside the tile, which this value has for itself.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(index * self.stride), self.columns) }
-    }
 }
 
 /// A new vector of `len` elements in chunks of `chunk`, each written by one call of `work`, in
@@ -436,7 +429,10 @@ mod tests {
                 |_, mut tile| {
                     for i in 0..tile.rows {
                         let (row, column) = (tile.row + i, tile.column);
-                        for (j, value) in tile.row_mut(i).iter_mut().enumerate() {
+                        let count = tile.columns;
+                        for (j, value) in
+                            tile.rows_mut::<1>((i, 0), count)[0].iter_mut().enumerate()
+                        {
                             *value += row * columns + column + j + 1;
                         }
                     }

@@ -5,7 +5,8 @@
 
 use candle_core::WithDType;
 
-use super::simd::{MAX_LANES, Real, Simd};
+use super::pool::{Chunks, for_each};
+use super::simd::{Isa, Kernel, MAX_LANES, Real, Simd};
 
 /// Reals whose sum is kept in vector registers before it moves to an f64: short enough that
 /// rounding in f32 stays near one unit in the last place, long enough that the move is free.
@@ -27,16 +28,70 @@ pub(crate) fn zip_map<S: Simd, const N: usize>(
     out: &mut [S::E],
     f: impl Fn([S::V; N]) -> S::V,
 ) {
-    let n = out.len();
-    let inputs = inputs.map(|x| &x[..n]);
-    let whole = n - n % S::LANES;
-    for i in (0..whole).step_by(S::LANES) {
-        let y = f(inputs.map(|x| simd.load(&x[i..])));
-        simd.store(&mut out[i..], y);
+    map::<S, N, false>(simd, inputs, out, f);
+}
+
+/// `out[i] += f(inputs[0][i], inputs[1][i], ..)` for every element of `out`.
+#[inline(always)]
+pub(crate) fn add_map<S: Simd, const N: usize>(
+    simd: S,
+    inputs: [&[S::E]; N],
+    out: &mut [S::E],
+    f: impl Fn([S::V; N]) -> S::V,
+) {
+    map::<S, N, true>(simd, inputs, out, f);
+}
+
+/// `sum[i] += other[i]`, in parallel.
+pub(crate) fn add_in_place<E: Real>(sum: &mut [E], other: &[E]) {
+    struct Add<'a, E>(&'a mut [E], &'a [E]);
+    impl<E: Real> Kernel<E> for Add<'_, E> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd<E = E>>(self, simd: S) {
+            add_map(simd, [self.1], self.0, |[x]| x);
+        }
     }
-    if whole < n {
-        let y = f(inputs.map(|x| simd.load_partial(&x[whole..], S::E::ZERO)));
-        simd.store_partial(&mut out[whole..], y);
+    let isa = Isa::active();
+    for_each(Chunks::new(sum, SHARE), 1, |index, sum| {
+        isa.run(Add(sum, &other[index * SHARE..][..sum.len()]));
+    });
+}
+
+/// `f` stands in one place only: a closure called from two is not inlined, and then every
+/// operation of it is a function call.
+#[inline(always)]
+fn map<S: Simd, const N: usize, const ADD: bool>(
+    simd: S,
+    inputs: [&[S::E]; N],
+    out: &mut [S::E],
+    f: impl Fn([S::V; N]) -> S::V,
+) {
+    let n = out.len();
+    // Not `map` of the array, which is not inlined into code of another instruction set.
+    let mut inputs = inputs;
+    for x in &mut inputs {
+        *x = &x[..n];
+    }
+    for i in (0..n).step_by(S::LANES) {
+        let whole = i + S::LANES <= n;
+        let load = |x: &[S::E]| match whole {
+            true => simd.load(&x[i..]),
+            false => simd.load_partial(&x[i..], S::E::ZERO),
+        };
+        let mut x = [simd.zero(); N];
+        for (x, input) in x.iter_mut().zip(inputs) {
+            *x = load(input);
+        }
+        let mut y = f(x);
+        if ADD {
+            y = simd.add(load(out), y);
+        }
+        match whole {
+            true => simd.store(&mut out[i..], y),
+            false => simd.store_partial(&mut out[i..], y),
+        }
     }
 }
 
@@ -48,26 +103,36 @@ pub(crate) fn sum_map<S: Simd, const N: usize>(
     f: impl Fn([S::V; N]) -> S::V,
 ) -> f64 {
     let n = inputs[0].len();
-    let inputs = inputs.map(|x| &x[..n]);
+    let mut inputs = inputs;
+    for x in &mut inputs {
+        *x = &x[..n];
+    }
     let zero = simd.splat(S::E::ZERO);
     let mut total = 0.0;
     for start in (0..n).step_by(BLOCK) {
         let end = n.min(start + BLOCK);
-        let whole = end - (end - start) % S::LANES;
         // Two chains hide half of the latency of an addition.
         let (mut even, mut odd) = (zero, zero);
-        for i in (start..whole).step_by(2 * S::LANES) {
-            even = simd.add(even, f(inputs.map(|x| simd.load(&x[i..]))));
-            if i + S::LANES < whole {
-                odd = simd.add(odd, f(inputs.map(|x| simd.load(&x[i + S::LANES..]))));
+        let mut i = start;
+        // `f` in one place only, see `map`.
+        while i < end {
+            let whole = i + S::LANES <= end;
+            let mut x = [zero; N];
+            for (x, input) in x.iter_mut().zip(inputs) {
+                *x = match whole {
+                    true => simd.load(&input[i..]),
+                    false => simd.load_partial(&input[i..end], S::E::ZERO),
+                };
             }
-        }
-        if whole < end {
-            // f(0) need not be 0: only the lanes that stand for elements may count.
-            let mut lanes = [S::E::ZERO; MAX_LANES];
-            let y = f(inputs.map(|x| simd.load_partial(&x[whole..end], S::E::ZERO)));
-            simd.store_partial(&mut lanes[..end - whole], y);
-            even = simd.add(even, simd.load(&lanes));
+            let mut y = f(x);
+            if !whole {
+                // f(0) need not be 0: only the lanes that stand for elements may count.
+                let mut lanes = [S::E::ZERO; MAX_LANES];
+                simd.store_partial(&mut lanes[..end - i], y);
+                y = simd.load(&lanes);
+            }
+            (even, odd) = (odd, simd.add(even, y));
+            i += S::LANES;
         }
         total += simd.reduce_sum(simd.add(even, odd)).to_f64();
     }

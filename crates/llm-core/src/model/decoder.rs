@@ -211,7 +211,7 @@ impl Decoder {
         mut cache: Option<&mut KvCache>,
         pass: &Pass,
     ) -> Result<Tensor> {
-        let (_b, t) = ids.dims2()?;
+        let (b, t) = ids.dims2()?;
         let offset = cache.as_ref().map_or(0, |cache| cache.len());
         let context = self.config.max_position_embeddings;
         if offset + t > context {
@@ -220,7 +220,10 @@ impl Decoder {
         }
         let mut x = pass.ops.embedding(&self.embedding, ids)?;
         if let Some(table) = &self.positions {
-            x = x.broadcast_add(&table.narrow(0, offset, t)?)?;
+            let first = offset as u32;
+            let positions = Tensor::arange(first, first + t as u32, ids.device())?;
+            let positions = positions.broadcast_as((b, t))?.contiguous()?;
+            x = pass.ops.add(&x, &pass.ops.embedding(table, &positions)?)?;
         }
         x = pass.dropout(&x, self.config.dropout.embedding)?;
         let rope = self.rope_table(offset + t);

@@ -132,8 +132,12 @@ impl Attention {
             None => (k, v),
         };
         let read = pass.ops.causal_attention(&q, &k, &v, &self.spec)?;
-        self.output
-            .forward(&read.reshape((b, t, self.heads * self.head_dim))?, pass)
+        self.output.forward(
+            &pass
+                .ops
+                .reshape(&read, (b, t, self.heads * self.head_dim))?,
+            pass,
+        )
     }
 
     /// # Shapes
@@ -141,17 +145,17 @@ impl Attention {
     fn project(&self, x: &Tensor, pass: &Pass) -> Result<(Tensor, Tensor, Tensor)> {
         let (b, t, _c) = x.dims3()?;
         let (h, k, d) = (self.heads, self.kv_heads, self.head_dim);
-        let by_head = |x: Tensor, heads| x.reshape((b, t, heads, d));
+        let by_head = |x: &Tensor, heads| pass.ops.reshape(x, (b, t, heads, d));
         match &self.qkv {
             Qkv::Packed(packed) => {
-                let qkv = packed.forward(x, pass)?.reshape((b, t, 3 * h, d))?;
-                let part = |i: usize| qkv.narrow(2, i * h, h);
+                let qkv = by_head(&packed.forward(x, pass)?, 3 * h)?;
+                let part = |i: usize| pass.ops.narrow(&qkv, 2, i * h, h);
                 Ok((part(0)?, part(1)?, part(2)?))
             }
             Qkv::Split { q, k: k_proj, v } => Ok((
-                by_head(q.forward(x, pass)?, h)?,
-                by_head(k_proj.forward(x, pass)?, k)?,
-                by_head(v.forward(x, pass)?, k)?,
+                by_head(&q.forward(x, pass)?, h)?,
+                by_head(&k_proj.forward(x, pass)?, k)?,
+                by_head(&v.forward(x, pass)?, k)?,
             )),
         }
     }

@@ -68,8 +68,8 @@ impl Block {
         let read = self
             .attention
             .forward(&self.norm1.forward(x, pass)?, at, cache, pass)?;
-        let x = (x + pass.dropout(&read, self.dropout)?)?;
+        let x = pass.ops.add(x, &pass.dropout(&read, self.dropout)?)?;
         let thought = self.mlp.forward(&self.norm2.forward(&x, pass)?, pass)?;
-        Ok((&x + pass.dropout(&thought, self.dropout)?)?)
+        pass.ops.add(&x, &pass.dropout(&thought, self.dropout)?)
     }
 }

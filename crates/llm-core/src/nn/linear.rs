@@ -104,8 +104,10 @@ impl LoraLinear {
         let narrow = pass
             .ops
             .linear(&pass.dropout(x, self.dropout)?, &self.a, None)?;
-        let update = (pass.ops.linear(&narrow, &self.b, None)? * self.scale)?;
-        Ok((self.base.forward(x, pass)? + update)?)
+        let update = pass
+            .ops
+            .scale(&pass.ops.linear(&narrow, &self.b, None)?, self.scale)?;
+        pass.ops.add(&self.base.forward(x, pass)?, &update)
     }
 
     /// `s · B A`, what the adapter adds to the weight.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
 
 use super::slices::{axes, float_type, gradient, output, saved, with_heads, with_values};
+use super::tape;
 use crate::dims::expect_shape;
 use crate::kernels::attention::backward::gradients;
 use crate::kernels::attention::forward::attend;
@@ -130,5 +131,5 @@ fn apply<E: Real>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> R
         spec: *spec,
         rows: OnceLock::new(),
     };
-    Ok(q.apply_op3(k, v, op)?)
+    Ok(tape::apply3(q, k, v, op)?)
 }

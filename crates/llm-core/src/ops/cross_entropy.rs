@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 
 use super::IGNORE_INDEX;
 use super::slices::{axes, float_type, gradient, output, saved, values, with_values};
+use super::tape;
 use crate::kernels::cross_entropy::{self as kernel, RowSoftmax};
 use crate::kernels::simd::Real;
 use crate::{Error, Result};
@@ -91,9 +92,12 @@ fn apply<E: Real>(logits: &Tensor, targets: &[i64], scale: f64) -> Result<Tensor
         .iter()
         .map(|&target| usize::try_from(target).ok())
         .collect();
-    Ok(logits.apply_op1(CrossEntropy::<E> {
-        targets,
-        scale,
-        rows: OnceLock::new(),
-    })?)
+    Ok(tape::apply1(
+        logits,
+        CrossEntropy::<E> {
+            targets,
+            scale,
+            rows: OnceLock::new(),
+        },
+    )?)
 }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 
 use super::slices::{float_type, gradient, output, values, with_values};
+use super::tape;
 use crate::kernels::dropout::scale_by_index;
 use crate::kernels::simd::Real;
 use crate::{Error, Result};
@@ -63,15 +64,21 @@ impl<E: Real> CustomOp1 for Dropout<E> {
 
 pub(super) fn dropout(x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
     Ok(match float_type(NAME, &[x])? {
-        DType::F32 => x.apply_op1(Dropout::<f32> {
-            p,
-            seed,
-            element: PhantomData,
-        })?,
-        _ => x.apply_op1(Dropout::<f64> {
-            p,
-            seed,
-            element: PhantomData,
-        })?,
+        DType::F32 => tape::apply1(
+            x,
+            Dropout::<f32> {
+                p,
+                seed,
+                element: PhantomData,
+            },
+        )?,
+        _ => tape::apply1(
+            x,
+            Dropout::<f64> {
+                p,
+                seed,
+                element: PhantomData,
+            },
+        )?,
     })
 }

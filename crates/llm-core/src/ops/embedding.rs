@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 
 use super::slices::{axes, float_type, gradient, output, values, with_values};
+use super::tape;
 use crate::kernels::embedding::{gather, scatter};
 use crate::kernels::simd::Real;
 use crate::{Error, Result};
@@ -46,18 +47,24 @@ pub(super) fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let [v, _c] = axes("embedding table", table, "V, C")?;
     let ids = checked_ids(ids, v)?;
     Ok(match float_type(NAME, &[table])? {
-        DType::F32 => table.apply_op1(Embedding::<f32> {
-            ids,
-            b,
-            t,
-            element: PhantomData,
-        })?,
-        _ => table.apply_op1(Embedding::<f64> {
-            ids,
-            b,
-            t,
-            element: PhantomData,
-        })?,
+        DType::F32 => tape::apply1(
+            table,
+            Embedding::<f32> {
+                ids,
+                b,
+                t,
+                element: PhantomData,
+            },
+        )?,
+        _ => tape::apply1(
+            table,
+            Embedding::<f64> {
+                ids,
+                b,
+                t,
+                element: PhantomData,
+            },
+        )?,
     })
 }
 

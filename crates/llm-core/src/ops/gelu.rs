@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 
 use super::slices::{float_type, gradient, output, values, with_values};
+use super::tape;
 use crate::Result;
 use crate::kernels::activation::Activation;
 use crate::kernels::simd::Real;
@@ -54,13 +55,19 @@ impl<E: Real> CustomOp1 for Gelu<E> {
 
 pub(super) fn gelu(x: &Tensor, kind: GeluKind) -> Result<Tensor> {
     Ok(match float_type(NAME, &[x])? {
-        DType::F32 => x.apply_op1(Gelu::<f32> {
-            kind,
-            element: PhantomData,
-        })?,
-        _ => x.apply_op1(Gelu::<f64> {
-            kind,
-            element: PhantomData,
-        })?,
+        DType::F32 => tape::apply1(
+            x,
+            Gelu::<f32> {
+                kind,
+                element: PhantomData,
+            },
+        )?,
+        _ => tape::apply1(
+            x,
+            Gelu::<f64> {
+                kind,
+                element: PhantomData,
+            },
+        )?,
     })
 }

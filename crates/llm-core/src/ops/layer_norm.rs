@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
 use super::slices::{
     check_eps, float_type, gradient, last_axis, output, saved, values, with_values,
 };
+use super::tape;
 use crate::Result;
 use crate::dims::expect_shape;
 use crate::kernels::norm::{Norm, RowStats};
@@ -93,5 +94,5 @@ fn apply<E: Real>(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
         stats: OnceLock::new(),
         element: PhantomData,
     };
-    Ok(x.apply_op3(weight, bias, op)?)
+    Ok(tape::apply3(x, weight, bias, op)?)
 }

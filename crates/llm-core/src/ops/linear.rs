@@ -18,6 +18,7 @@ use candle_core::{
 };
 
 use super::slices::{float_type, gradient, output, values, with_values};
+use super::tape;
 use crate::kernels::gemm::{PanelSlots, Panels, Right, View, product};
 use crate::kernels::linear::column_sums;
 use crate::kernels::simd::Real;
@@ -106,8 +107,8 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
         );
     }
     Ok(match bias {
-        Some(bias) => x.apply_op3(weight, bias, Tracked)?,
-        None => x.apply_op2(weight, Tracked)?,
+        Some(bias) => tape::apply3(x, weight, bias, Tracked)?,
+        None => tape::apply2(x, weight, Tracked)?,
     })
 }
 
@@ -130,11 +131,18 @@ pub(super) fn packed(x: &Tensor, weight: &PackedWeight, bias: Option<&Tensor>) -
 
 fn frozen(x: &Tensor, op: Frozen, bias: Option<&Tensor>) -> Result<Tensor> {
     Ok(match bias {
-        Some(bias) if bias.track_op() => x.apply_op1(op)?.broadcast_add(bias)?,
-        _ => x.apply_op1(Frozen {
-            bias: bias.cloned(),
-            ..op
-        })?,
+        Some(bias) if bias.track_op() => {
+            let y = tape::apply1(x, op)?;
+            // Tracked alone, and of another shape: the library's addition.
+            y.broadcast_add(bias)?
+        }
+        _ => tape::apply1(
+            x,
+            Frozen {
+                bias: bias.cloned(),
+                ..op
+            },
+        )?,
     })
 }
 

@@ -17,13 +17,15 @@ mod rms_norm;
 mod rope;
 mod slices;
 mod swiglu;
+mod tape;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Shape, Tensor};
 
 pub use attention::AttentionSpec;
 pub use gelu::GeluKind;
 pub use linear::PackedWeight;
 pub use rope::RopeTable;
+pub use tape::{Tape, record};
 
 use crate::Result;
 
@@ -212,5 +214,37 @@ impl Ops {
             Self::Fused => embedding::embedding(table, ids),
             Self::Composed => composed::embedding(table, ids),
         }
+    }
+
+    /// `a + b` of one shape: a residual connection.
+    ///
+    /// # Shapes
+    /// `a [..]`, `b [..]` → `[..]`.
+    pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        Ok(tape::add(a, b)?)
+    }
+
+    /// `factor · x`.
+    ///
+    /// # Shapes
+    /// `x [..]` → `[..]`.
+    pub fn scale(self, x: &Tensor, factor: f64) -> Result<Tensor> {
+        Ok(tape::scale(x, factor)?)
+    }
+
+    /// `x` in another shape of as many elements.
+    ///
+    /// # Shapes
+    /// `x [..]` → `shape`.
+    pub fn reshape(self, x: &Tensor, shape: impl Into<Shape>) -> Result<Tensor> {
+        Ok(tape::reshape(x, shape)?)
+    }
+
+    /// `len` indices of `axis` from `start` on.
+    ///
+    /// # Shapes
+    /// `x [..]` → `[..]` with `len` along `axis`.
+    pub fn narrow(self, x: &Tensor, axis: usize, start: usize, len: usize) -> Result<Tensor> {
+        Ok(tape::narrow(x, axis, start, len)?)
     }
 }

@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 use super::slices::{
     check_eps, float_type, gradient, last_axis, output, saved, values, with_values,
 };
+use super::tape;
 use crate::Result;
 use crate::dims::expect_shape;
 use crate::kernels::norm::{Norm, RowStats};
@@ -86,5 +87,5 @@ fn apply<E: Real>(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
         stats: OnceLock::new(),
         element: PhantomData,
     };
-    Ok(x.apply_op2(weight, op)?)
+    Ok(tape::apply2(x, weight, op)?)
 }

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 
 use super::slices::{axes, float_type, gradient, output, with_heads, with_values};
+use super::tape;
 use crate::kernels::heads::Heads;
 use crate::kernels::rope::{Angles, rotate};
 use crate::kernels::simd::Real;
@@ -142,7 +143,7 @@ pub(super) fn rope(x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tenso
     }
     let angles = table.slices(offset, t)?;
     Ok(match float_type(NAME, &[x])? {
-        DType::F32 => x.apply_op1(Rope::<f32>::new(angles))?,
-        _ => x.apply_op1(Rope::<f64>::new(angles))?,
+        DType::F32 => tape::apply1(x, Rope::<f32>::new(angles))?,
+        _ => tape::apply1(x, Rope::<f64>::new(angles))?,
     })
 }

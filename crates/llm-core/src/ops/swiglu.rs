@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 
 use super::slices::{float_type, gradient, output, values, with_values};
+use super::tape;
 use crate::Result;
 use crate::dims::expect_shape;
 use crate::kernels::activation;
@@ -47,7 +48,7 @@ impl<E: Real> CustomOp2 for Swiglu<E> {
 pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     expect_shape("swiglu up", up, gate.dims())?;
     Ok(match float_type(NAME, &[gate, up])? {
-        DType::F32 => gate.apply_op2(up, Swiglu::<f32>(PhantomData))?,
-        _ => gate.apply_op2(up, Swiglu::<f64>(PhantomData))?,
+        DType::F32 => tape::apply2(gate, up, Swiglu::<f32>(PhantomData))?,
+        _ => tape::apply2(gate, up, Swiglu::<f64>(PhantomData))?,
     })
 }

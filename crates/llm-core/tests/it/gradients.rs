@@ -8,7 +8,7 @@ use llm_core::config::ModelConfig;
 use llm_core::lora::{self, LoraConfig};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
-use llm_core::ops::{IGNORE_INDEX, Ops};
+use llm_core::ops::{IGNORE_INDEX, Ops, record};
 use llm_core::params::{Mode, Parameters};
 
 use crate::cases::{largest, largest_difference};
@@ -88,11 +88,8 @@ fn loss(model: &Decoder, pass: &Pass) -> Tensor {
         .filter(|&&target| target != IGNORE_INDEX)
         .count();
     let ids = Tensor::from_vec(ids, (B, T), &Device::Cpu).unwrap();
-    let logits = model
-        .forward(&ids, pass)
-        .unwrap()
-        .reshape((B * T, v))
-        .unwrap();
+    let logits = model.forward(&ids, pass).unwrap();
+    let logits = pass.ops.reshape(&logits, (B * T, v)).unwrap();
     pass.ops
         .cross_entropy(&logits, &targets, 1.0 / counted as f64)
         .unwrap()
@@ -181,7 +178,19 @@ fn check_against_composed(
 
 fn check(what: &str, model: &Decoder, parameters: &Parameters, pass: impl Fn(Ops) -> Pass) {
     let gradients = |ops| loss(model, &pass(ops)).backward().unwrap();
-    let fused = gradients(Ops::Fused);
+    let (value, tape) = record(|| loss(model, &pass(Ops::Fused)));
+    assert!(
+        tape.is_complete(&value),
+        "{what}: an operation was not recorded"
+    );
+    let fused = tape.backward(&value).unwrap();
+    let library = &gradients(Ops::Fused);
+    check_against_composed(
+        &format!("{what}, library's pass"),
+        parameters,
+        &fused,
+        library,
+    );
     check_against_differences(what, parameters, &fused, &|| {
         scalar(&loss(model, &pass(Ops::Fused)))
     });

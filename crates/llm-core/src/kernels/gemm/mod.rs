@@ -69,34 +69,14 @@ pub(crate) fn product<E: Real>(a: View<E>, b: Right<E>, bias: Option<&[E]>) -> V
         "a bias of another length than the columns"
     );
     let mut out: Vec<E> = Vec::with_capacity(m * n);
-    run(a, b, bias, false, &mut out.spare_capacity_mut()[..m * n]);
+    run(a, b, bias, &mut out.spare_capacity_mut()[..m * n]);
     // SAFETY: `run` wrote every element.
     unsafe { out.set_len(m * n) };
     out
 }
 
-/// `out += A · B`: each chain starts at what `out` holds.
-///
-/// # Shapes
-/// `a [M, K]`, `b [K, N]`, `out [M, N]`.
-pub(crate) fn product_onto<E: Real>(a: View<E>, b: Right<E>, out: &mut [E]) {
-    assert!(
-        out.len() == a.rows * b.shape().1,
-        "an output of another size"
-    );
-    // SAFETY: `run` only writes whole numbers to it, so that it stays initialised.
-    let out = unsafe { &mut *(std::ptr::from_mut(out) as *mut [MaybeUninit<E>]) };
-    run(a, b, None, true, out);
-}
-
-/// Fills `out` completely; with `onto` it goes on from what is there.
-fn run<E: Real>(
-    a: View<E>,
-    b: Right<E>,
-    bias: Option<&[E]>,
-    onto: bool,
-    out: &mut [MaybeUninit<E>],
-) {
+/// Fills `out` completely.
+fn run<E: Real>(a: View<E>, b: Right<E>, bias: Option<&[E]>, out: &mut [MaybeUninit<E>]) {
     let isa = Isa::active();
     let (m, k, (b_rows, n)) = (a.rows, a.columns, b.shape());
     assert!(k == b_rows, "A has {k} columns and B {b_rows} rows");
@@ -132,7 +112,7 @@ fn run<E: Real>(
         true => (ROWS_PER_GROUP, PANELS_PER_GROUP * width),
         false => (rows_per_panel(m, n.div_ceil(width)), width),
     };
-    let task = Task { a, b, bias, onto };
+    let task = Task { a, b, bias };
     let cost = tile.1 * k.max(1) * (tile.0.min(m) + ROWS_OF_A_READ);
     let grain = WORTH_A_THREAD.div_ceil(cost.max(1));
     pool::for_each(Tiles::new(out, (m, n), tile), grain, |_, tile| {

@@ -31,9 +31,6 @@ pub(super) struct Task<'a, E> {
     pub(super) a: Left<'a, E>,
     pub(super) b: Source<'a, E>,
     pub(super) bias: Option<&'a [E]>,
-    /// Whether the chains start at what the output holds, and not at zero. The output is then
-    /// initialised.
-    pub(super) onto: bool,
 }
 
 impl<E: Real> Task<'_, E> {
@@ -73,7 +70,7 @@ impl<E: Real> Kernel<E> for Work<'_, '_, E> {
         let mut from = 0;
         loop {
             let to = k.min(from + step);
-            let resumes = from > 0 || self.task.onto;
+            let resumes = from > 0;
             let ends = to == k;
             self.add_span(
                 s,
@@ -161,14 +158,17 @@ impl<E: Real> Work<'_, '_, E> {
         let mut sums = [[s.zero(); REGISTERS]; R];
         if span.resumes {
             for (sums, out) in sums.iter_mut().zip(&out) {
-                // SAFETY: an earlier span wrote it, or the caller initialised it.
+                // SAFETY: an earlier span wrote it.
                 *sums = load_columns(s, unsafe { out.assume_init_ref() });
             }
         }
         let count = span.to - span.from;
         match self.task.a {
             Left::View(view) if view.is_row_major() => {
-                let a = std::array::from_fn(|r| view.row(row + r, span.from, span.to));
+                let mut a: [&[E]; R] = [&[]; R];
+                for (r, a) in a.iter_mut().enumerate() {
+                    *a = view.row(row + r, span.from, span.to);
+                }
                 add_unpacked::<S, R>(s, a, b, &mut sums);
             }
             Left::View(_) => {
@@ -183,7 +183,9 @@ impl<E: Real> Work<'_, '_, E> {
         if let (true, Some(bias)) = (span.ends, self.task.bias) {
             let bias = load_columns(s, &bias[first..first + columns]);
             for sums in &mut sums {
-                *sums = std::array::from_fn(|i| s.add(sums[i], bias[i]));
+                for (sum, &bias) in sums.iter_mut().zip(&bias) {
+                    *sum = s.add(*sum, bias);
+                }
             }
         }
         for (sums, out) in sums.iter().zip(out) {
@@ -222,8 +224,12 @@ fn add_unpacked<S: Simd, const R: usize>(
 ) {
     let width = REGISTERS * S::LANES;
     let count = b.len() / width;
-    // One length for all lets the compiler drop the bounds checks of the loop.
-    let a = a.map(|a| &a[..count]);
+    // One length for all lets the compiler drop the bounds checks of the loop. Here and below
+    // arrays are filled by loops: their `map` and `from_fn` are not always inlined.
+    let mut a = a;
+    for a in &mut a {
+        *a = &a[..count];
+    }
     for (k, b) in b.chunks_exact(width).enumerate().take(count) {
         let b = load_width(s, b);
         for (sums, a) in sums.iter_mut().zip(&a) {
