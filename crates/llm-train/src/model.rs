@@ -18,31 +18,31 @@ pub trait LanguageModel {
     /// # Errors
     /// An id outside the vocabulary, or more tokens than the context holds.
     fn next_token_logits(&self, ids: &Tensor, pass: &Pass) -> llm_core::Result<Tensor>;
+
+    /// `scale · Σ −log p(target)` over the supervised targets of a batch. A model that can do so
+    /// without all logits at once has its own version.
+    ///
+    /// # Shapes
+    /// A scalar.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::next_token_logits`], or a target outside the vocabulary.
+    fn loss(&self, batch: &Batch, pass: &Pass, scale: f64) -> llm_core::Result<Tensor> {
+        let logits = self.next_token_logits(&batch.ids, pass)?;
+        let (b, t, v) = logits.dims3()?;
+        let logits = pass.ops.reshape(&logits, (b * t, v))?;
+        pass.ops.cross_entropy(&logits, &batch.targets, scale)
+    }
 }
 
 impl LanguageModel for Decoder {
     fn next_token_logits(&self, ids: &Tensor, pass: &Pass) -> llm_core::Result<Tensor> {
         self.forward(ids, pass)
     }
-}
 
-/// `scale · Σ −log p(target)` over a batch's supervised targets.
-///
-/// # Shapes
-/// A scalar.
-///
-/// # Errors
-/// What the model reports.
-pub fn batch_loss(
-    model: &impl LanguageModel,
-    batch: &Batch,
-    pass: &Pass,
-    scale: f64,
-) -> Result<Tensor> {
-    let logits = model.next_token_logits(&batch.ids, pass)?;
-    let (b, t, v) = logits.dims3()?;
-    let logits = pass.ops.reshape(&logits, (b * t, v))?;
-    Ok(pass.ops.cross_entropy(&logits, &batch.targets, scale)?)
+    fn loss(&self, batch: &Batch, pass: &Pass, scale: f64) -> llm_core::Result<Tensor> {
+        self.next_token_loss(&batch.ids, &batch.targets, scale, pass)
+    }
 }
 
 /// The sum of −log p(target) of each row of a batch.

@@ -30,7 +30,7 @@ use crate::config::TrainConfig;
 use crate::dataset::{Dataset, check_ids};
 use crate::evaluate::{Answer, exact_match, example_losses, greedy};
 use crate::labels::Example;
-use crate::model::batch_loss;
+use crate::model::LanguageModel;
 use crate::observe::{Observer, Outcome};
 use crate::optimizer::{AdamW, decays};
 use crate::prompt::Codec;
@@ -166,7 +166,7 @@ impl Session {
         let scale = 1.0 / batch.supervised as f64;
         let ops = Ops::for_device(&self.device);
         audit(&self.parameters, ops, self.config.seed, |ops| {
-            batch_loss(&self.model, &batch, &Pass::eval(ops), scale)
+            Ok(self.model.loss(&batch, &Pass::eval(ops), scale)?)
         })
     }
 

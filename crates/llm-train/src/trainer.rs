@@ -23,7 +23,7 @@ use crate::batch::{Batch, collate};
 use crate::checkpoint::{Checkpoints, Progress};
 use crate::evaluate::{example_losses, mean_loss};
 use crate::labels::Example;
-use crate::model::{LanguageModel, batch_loss};
+use crate::model::LanguageModel;
 use crate::observe::{End, Event, LogRow, Observer, Outcome};
 use crate::order::Walk;
 use crate::step::{StepReport, Stepper};
@@ -207,7 +207,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
         );
         let report = self.stepper.step(batches.len(), |micro| {
             let pass = Pass::train(ops, dropout_seed(seed, step, micro));
-            batch_loss(model, &batches[micro], &pass, scale)
+            Ok(model.loss(&batches[micro], &pass, scale)?)
         })?;
         self.progress.step = report.step;
         self.progress.epoch = walk.epoch();

@@ -249,6 +249,26 @@ impl Decoder {
         self.head.forward(hidden, pass)
     }
 
+    /// `scale · Σ −log p(target)` over the positions with a target, without all logits at once;
+    /// see [`crate::ops::Ops::cross_entropy`] for targets and scale.
+    ///
+    /// # Shapes
+    /// `ids [B, T]` of u32, `targets` of length B · T → a scalar.
+    ///
+    /// # Errors
+    /// As [`Decoder::forward`], or a target outside the vocabulary.
+    pub fn next_token_loss(
+        &self,
+        ids: &Tensor,
+        targets: &[i64],
+        scale: f64,
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        let hidden = self.hidden(ids, None, pass)?;
+        pass.ops
+            .linear_cross_entropy(&hidden, self.head.packed(), targets, scale)
+    }
+
     /// The table of at least `positions` rows. It doubles when it is too short, so that a long
     /// context costs memory only when a long text is read.
     fn rope_table(&self, positions: usize) -> Option<Arc<RopeTable>> {

@@ -80,6 +80,11 @@ impl Linear {
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         pass.ops.packed_linear(x, &self.weight, self.bias.as_ref())
     }
+
+    /// W as what the operations take.
+    pub(crate) fn packed(&self) -> &PackedWeight {
+        &self.weight
+    }
 }
 
 /// `y = x Wᵀ + b + s · dropout(x) Aᵀ Bᵀ` (Hu et al. 2021).

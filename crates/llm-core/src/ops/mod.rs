@@ -11,6 +11,7 @@ mod cross_entropy;
 mod dropout;
 mod embedding;
 mod gelu;
+mod head_loss;
 mod layer_norm;
 mod linear;
 mod rms_norm;
@@ -179,6 +180,30 @@ impl Ops {
         match self {
             Self::Fused => cross_entropy::cross_entropy(logits, targets, scale),
             Self::Composed => composed::cross_entropy(logits, targets, scale),
+        }
+    }
+
+    /// The [`Ops::cross_entropy`] of the logits `hidden · headᵀ`, without all logits at once.
+    ///
+    /// # Shapes
+    /// `hidden [.., C]`, `head [V, C]`, `targets` of as many as hidden has rows → a scalar.
+    ///
+    /// # Errors
+    /// As [`Ops::cross_entropy`].
+    pub fn linear_cross_entropy(
+        self,
+        hidden: &Tensor,
+        head: &PackedWeight,
+        targets: &[i64],
+        scale: f64,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused => head_loss::fused(hidden, head, targets, scale),
+            Self::Composed => {
+                let logits = self.packed_linear(hidden, head, None)?;
+                let (n, v) = (targets.len(), head.tensor().dim(0)?);
+                self.cross_entropy(&logits.reshape((n, v))?, targets, scale)
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use llm_core::params::{Mode, Parameters};
 use llm_train::audit::audit;
 use llm_train::batch::collate;
 use llm_train::labels::Example;
-use llm_train::model::batch_loss;
+use llm_train::model::LanguageModel;
 
 use crate::kit::{examples, shape, trainable};
 
@@ -181,7 +181,7 @@ fn whole_decoders_and_fresh_adapters_pass() {
     let run = |model: &Decoder, parameters: &Parameters| {
         let before = values(parameters);
         let report = audit(parameters, Ops::Fused, 7, |ops| {
-            batch_loss(model, &batch, &Pass::eval(ops), 0.1)
+            Ok(model.loss(&batch, &Pass::eval(ops), 0.1)?)
         })
         .unwrap();
         assert_eq!(report.tensors, parameters.len());

@@ -8,7 +8,7 @@ use llm_core::nn::Pass;
 use llm_core::ops::Ops;
 use llm_train::batch::{Batch, collate};
 use llm_train::labels::Example;
-use llm_train::model::batch_loss;
+use llm_train::model::LanguageModel;
 use llm_train::optimizer::{AdamW, AdamWConfig};
 use llm_train::schedule::{Schedule, ScheduleKind};
 use llm_train::step::Stepper;
@@ -59,7 +59,7 @@ fn weights(size: usize, scale: impl Fn(usize, usize, usize) -> f64) -> BTreeMap<
         let loss = |micro: usize| {
             let batch = &window[micro];
             let scale = scale(batch.supervised, total, window.len());
-            batch_loss(&model, batch, &Pass::eval(Ops::Fused), scale)
+            Ok(model.loss(batch, &Pass::eval(Ops::Fused), scale)?)
         };
         stepper.step(window.len(), loss).unwrap();
     }
@@ -140,7 +140,7 @@ fn no_graph_outlives_its_micro_batch() {
             alive, 0,
             "{alive} graphs alive when micro-batch {micro} begins"
         );
-        let loss = batch_loss(&model, &window[micro], &Pass::eval(Ops::Fused), 0.1)?;
+        let loss = model.loss(&window[micro], &Pass::eval(Ops::Fused), 0.1)?;
         Ok(loss.apply_op1(Marked(marker.clone()))?)
     };
     stepper.step(window.len(), loss).unwrap();
@@ -152,7 +152,7 @@ fn a_loss_that_is_not_finite_stops_before_anything_changes() {
     let (model, parameters) = trainable(DType::F64);
     let mut stepper = stepper(parameters);
     let window = batches(&examples(4), 2);
-    let good = |micro: usize| batch_loss(&model, &window[micro], &Pass::eval(Ops::Fused), 0.1);
+    let good = |micro: usize| Ok(model.loss(&window[micro], &Pass::eval(Ops::Fused), 0.1)?);
     stepper.step(2, good).unwrap();
     let flat = |stepper: &Stepper| -> Vec<Vec<f64>> {
         let values = |var: &candle_core::Var| var.flatten_all().unwrap().to_vec1().unwrap();
