@@ -11,7 +11,8 @@
 //! 7. [`cache`], [`generate`], [`sample`]: from a prompt to new tokens
 //!
 //! Around them: [`config`] (Hugging Face `config.json`), [`device`], [`dims`] (the axis letters),
-//! [`rng`] (seeded streams) and `kernels` (the CPU code under [`ops`]).
+//! [`rng`] (seeded streams), [`profile`] (where the time goes) and `kernels` (the CPU code under
+//! [`ops`]).
 //! Nothing here prints, awaits or opens a socket.
 
 pub mod config;
@@ -29,6 +30,7 @@ pub mod model;
 pub mod nn;
 pub mod ops;
 pub mod params;
+pub mod profile;
 pub mod sample;
 pub mod text;
 

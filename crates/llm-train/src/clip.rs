@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use llm_core::kernels::adamw;
+use llm_core::profile::{Cost, span};
 
 use crate::{Error, Result};
 
@@ -22,6 +23,8 @@ const EPSILON: f64 = 1e-6;
 /// (counted from 1).
 pub fn global_norm(gradients: &BTreeMap<String, Tensor>, step: u64) -> Result<f64> {
     let mut total = 0.0;
+    let elements = || gradients.values().map(Tensor::elem_count).sum();
+    let _span = span("clip", || Cost::touch::<f32>(elements()));
     for (name, gradient) in gradients {
         let sum = sum_of_squares(gradient)?;
         if !sum.is_finite() {

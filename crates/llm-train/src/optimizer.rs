@@ -19,6 +19,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
 use llm_core::dims::expect_shape;
 use llm_core::kernels::adamw::{self, State, Step};
 use llm_core::params::Parameters;
+use llm_core::profile::{Cost, span};
 
 use crate::{Error, Result};
 
@@ -149,6 +150,8 @@ impl AdamW {
         lr: f64,
         scale: f64,
     ) -> Result<()> {
+        // Value, gradient and two moments are read, all but the gradient are written.
+        let _span = span("adamw", || Cost::touch::<f32>(7 * parameters.count()));
         for (name, var) in parameters.iter() {
             let missing = || llm_core::Error::tensor(name, "has no gradient in this step");
             expect_shape(name, gradients.get(name).ok_or_else(missing)?, var.dims())?;

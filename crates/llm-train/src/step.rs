@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use llm_core::ops::{Tape, record};
 use llm_core::params::Parameters;
+use llm_core::profile::{Cost, span};
 
 use crate::optimizer::AdamW;
 use crate::schedule::Schedule;
@@ -55,11 +56,15 @@ impl Stepper {
         micro_batches: usize,
         mut loss: impl FnMut(usize) -> Result<Tensor>,
     ) -> Result<StepReport> {
+        let _span = span("step", Cost::default);
         let step = self.optimizer.updates() + 1;
         let mut sums = BTreeMap::new();
         let mut total = 0.0;
         for index in 0..micro_batches {
-            let (loss, tape) = record(|| loss(index));
+            let (loss, tape) = {
+                let _span = span("graph forward", Cost::default);
+                record(|| loss(index))
+            };
             total += accumulate((&loss?, tape), &self.parameters, &mut sums, step)?;
         }
         let grad_norm = clip::global_norm(&sums, step)?;
@@ -93,7 +98,10 @@ fn accumulate(
             value: value.to_string(),
         });
     }
-    let mut store = tape.backward(loss)?;
+    let mut store = {
+        let _span = span("graph backward", Cost::default);
+        tape.backward(loss)?
+    };
     for (name, var) in parameters.iter() {
         let Some(gradient) = store.remove(var) else {
             continue;

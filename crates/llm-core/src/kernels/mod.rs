@@ -13,6 +13,8 @@
 )]
 
 pub mod adamw;
+pub mod allocator;
+pub mod peak;
 pub mod pool;
 #[cfg_attr(
     not(test),

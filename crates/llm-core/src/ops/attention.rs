@@ -12,6 +12,7 @@ use crate::kernels::attention::forward::attend;
 use crate::kernels::attention::{Inputs, RowSoftmax};
 use crate::kernels::heads::Heads;
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 use crate::{Error, Result};
 
 const NAME: &str = "causal_attention";
@@ -29,6 +30,21 @@ impl AttentionSpec {
     /// Whether the query at `position` reads the key at position `key`.
     pub fn reads(&self, position: usize, key: usize) -> bool {
         key <= position && self.window.is_none_or(|window| key + window > position)
+    }
+
+    /// `products` matrix products over the pairs of query and key that are read, for q of
+    /// `[B, T, H, D]` and k of `[B, S, K, D]`.
+    fn cost<E>(&self, q: &[usize], k: &[usize], products: usize) -> Cost {
+        let (&[b, t, h, d], &[_b, s, kv, _d]) = (q, k) else {
+            return Cost::default();
+        };
+        let window = self.window.unwrap_or(usize::MAX);
+        let pairs: usize = (s - t + 1..=s).map(|before| before.min(window)).sum();
+        Cost {
+            flops: 2 * (products * pairs * b * h * d) as u64,
+            // q, k, v and out; the backward pass reads d_out and writes dq, dk and dv beside them.
+            ..Cost::touch::<E>(products.min(4) * b * d * (t * h + s * kv))
+        }
     }
 
     fn inputs<'a, E>(&self, q: Heads<'a, E>, k: Heads<'a, E>, v: Heads<'a, E>) -> Inputs<'a, E> {
@@ -61,6 +77,9 @@ impl<E: Real> CustomOp3 for CausalAttention<E> {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let _span = span(NAME, || {
+            self.spec.cost::<E>(q_layout.dims(), k_layout.dims(), 2)
+        });
         let (out, rows) = with_heads::<E, _>(q, q_layout, |q| {
             with_heads::<E, _>(k, k_layout, |k| {
                 with_heads::<E, _>(v, v_layout, |v| attend(self.spec.inputs(q, k, v)))
@@ -78,6 +97,9 @@ impl<E: Real> CustomOp3 for CausalAttention<E> {
         out: &Tensor,
         d_out: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let _span = span("causal_attention backward", || {
+            self.spec.cost::<E>(q.dims(), k.dims(), 5)
+        });
         let rows = saved(&self.rows, NAME)?;
         let ((b, t, h, d), (_b, s, kv, _d)) = (q.dims4()?, k.dims4()?);
         let by_head = with_values::<E, _, 5>([q, k, v, out, d_out], |[q, k, v, out, d_out]| {

@@ -9,6 +9,7 @@ use super::slices::{axes, float_type, gradient, output, saved, values, with_valu
 use super::tape;
 use crate::kernels::cross_entropy::{self as kernel, RowSoftmax};
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 use crate::{Error, Result};
 
 const NAME: &str = "cross_entropy";
@@ -49,6 +50,7 @@ impl<E: Real> CustomOp1 for CrossEntropy<E> {
         logits: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let _span = span(NAME, || Cost::touch::<E>(layout.shape().elem_count()));
         let (_n, v) = layout.shape().dims2()?;
         let (sum, rows) = kernel::forward(&values::<E>(logits, layout)?, v, &self.targets);
         let _ = self.rows.set(rows);
@@ -64,6 +66,9 @@ impl<E: Real> CustomOp1 for CrossEntropy<E> {
         _loss: &Tensor,
         upstream: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
+        let _span = span("cross_entropy backward", || {
+            Cost::touch::<E>(2 * logits.elem_count())
+        });
         let (_n, v) = logits.dims2()?;
         let rows = saved(&self.rows, NAME)?;
         let factor = self.scale * upstream.to_scalar::<E>()?.to_f64();

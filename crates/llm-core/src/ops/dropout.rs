@@ -8,6 +8,7 @@ use super::slices::{float_type, gradient, output, values, with_values};
 use super::tape;
 use crate::kernels::dropout::scale_by_index;
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 use crate::{Error, Result};
 
 const NAME: &str = "dropout";
@@ -50,6 +51,7 @@ impl<E: Real> CustomOp1 for Dropout<E> {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let _span = span(NAME, || Cost::touch::<E>(2 * layout.shape().elem_count()));
         Ok(output(
             self.masked(&values::<E>(x, layout)?),
             layout.shape(),
@@ -57,6 +59,7 @@ impl<E: Real> CustomOp1 for Dropout<E> {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let _span = span("dropout backward", || Cost::touch::<E>(2 * x.elem_count()));
         let dx = with_values([dy], |[dy]| Ok(self.masked(dy)))?;
         gradient(dx, x)
     }

@@ -8,6 +8,7 @@ use super::slices::{axes, float_type, gradient, output, values, with_values};
 use super::tape;
 use crate::kernels::embedding::{gather, scatter};
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 use crate::{Error, Result};
 
 const NAME: &str = "embedding";
@@ -31,12 +32,16 @@ impl<E: Real> CustomOp1 for Embedding<E> {
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_v, c) = layout.shape().dims2()?;
+        let _span = span(NAME, || Cost::touch::<E>(2 * c * self.ids.len()));
         let rows = gather(&values::<E>(table, layout)?, c, &self.ids);
         Ok(output(rows, &Shape::from((self.b, self.t, c))))
     }
 
     fn bwd(&self, table: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let (v, c) = table.dims2()?;
+        let _span = span("embedding backward", || {
+            Cost::touch::<E>(v * c + c * self.ids.len())
+        });
         let dtable = with_values::<E, _, 1>([dy], |[dy]| Ok(scatter(dy, c, &self.ids, v)))?;
         gradient(dtable, table)
     }

@@ -9,6 +9,7 @@ use super::tape;
 use crate::Result;
 use crate::kernels::activation::Activation;
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 
 const NAME: &str = "gelu";
 
@@ -41,11 +42,13 @@ impl<E: Real> CustomOp1 for Gelu<E> {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let _span = span(NAME, || Cost::touch::<E>(2 * layout.shape().elem_count()));
         let y = self.kind.activation().forward(&values::<E>(x, layout)?);
         Ok(output(y, layout.shape()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let _span = span("gelu backward", || Cost::touch::<E>(3 * x.elem_count()));
         let dx = with_values([x, dy], |[x, dy]| {
             Ok(self.kind.activation().backward::<E>(x, dy))
         })?;

@@ -13,6 +13,7 @@ use crate::Result;
 use crate::dims::expect_shape;
 use crate::kernels::norm::{Norm, RowStats};
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 
 const NAME: &str = "layer_norm";
 
@@ -47,6 +48,7 @@ impl<E: Real> CustomOp3 for LayerNorm<E> {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let _span = span(NAME, || Cost::touch::<E>(2 * x_layout.shape().elem_count()));
         let x = values::<E>(x, x_layout)?;
         let (weight, bias) = (
             values::<E>(weight, weight_layout)?,
@@ -65,6 +67,9 @@ impl<E: Real> CustomOp3 for LayerNorm<E> {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let _span = span("layer_norm backward", || {
+            Cost::touch::<E>(3 * x.elem_count())
+        });
         let stats = saved(&self.stats, NAME)?;
         let gradients = with_values([x, weight, bias, dy], |[x, weight, bias, dy]| {
             Ok(self.norm(weight, bias).backward(x, stats, dy))

@@ -22,6 +22,7 @@ use super::tape;
 use crate::kernels::gemm::{PanelSlots, Panels, Right, View, product};
 use crate::kernels::linear::column_sums;
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 use crate::{Error, Result};
 
 /// Rows below which a frozen weight is packed for keeps: then reading it costs more than the
@@ -89,6 +90,11 @@ impl Sizes {
             inputs,
             outputs,
         })
+    }
+
+    /// One of the three products.
+    fn cost<E>(self) -> Cost {
+        Cost::product::<E>(self.rows, self.inputs, self.outputs)
     }
 }
 
@@ -218,6 +224,7 @@ impl Frozen {
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let sizes = Sizes::new(layout.shape(), self.weight.shape())?;
+        let _span = span("linear", || sizes.cost::<E>());
         let x = values::<E>(storage, layout)?;
         let bias = match &self.bias {
             Some(bias) => Some(bias.to_vec1::<E>()?),
@@ -259,6 +266,7 @@ impl Frozen {
 
     fn dx<E: Real>(&self, x: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let sizes = Sizes::new(x.shape(), self.weight.shape())?;
+        let _span = span("linear backward", || sizes.cost::<E>());
         let dx = with_values([dy, &self.weight], |[dy, w]| {
             Ok(input_gradient::<E>(dy, w, sizes))
         })?;
@@ -304,6 +312,7 @@ impl Tracked {
         bias: Option<Argument<'_>>,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let sizes = Sizes::new(x.1.shape(), weight.1.shape())?;
+        let _span = span("linear", || sizes.cost::<E>());
         let shape = output_shape(x.1.shape(), sizes);
         let (x, w) = (values::<E>(x.0, x.1)?, values::<E>(weight.0, weight.1)?);
         let bias = match bias {
@@ -337,6 +346,8 @@ impl Tracked {
         dy: &Tensor,
     ) -> candle_core::Result<Gradients> {
         let sizes = Sizes::new(x.shape(), weight.shape())?;
+        let products = usize::from(x.track_op()) + usize::from(weight.track_op());
+        let _span = span("linear backward", || sizes.cost::<E>().times(products));
         // Detached once, so that a dy with gaps is copied once.
         let dy = dy.detach().contiguous()?;
         let dx = match x.track_op() {

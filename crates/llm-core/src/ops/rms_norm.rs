@@ -13,6 +13,7 @@ use crate::Result;
 use crate::dims::expect_shape;
 use crate::kernels::norm::{Norm, RowStats};
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 
 const NAME: &str = "rms_norm";
 
@@ -45,6 +46,7 @@ impl<E: Real> CustomOp2 for RmsNorm<E> {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let _span = span(NAME, || Cost::touch::<E>(2 * x_layout.shape().elem_count()));
         let (x, weight) = (
             values::<E>(x, x_layout)?,
             values::<E>(weight, weight_layout)?,
@@ -61,6 +63,7 @@ impl<E: Real> CustomOp2 for RmsNorm<E> {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let _span = span("rms_norm backward", || Cost::touch::<E>(3 * x.elem_count()));
         let stats = saved(&self.stats, NAME)?;
         let gradients = with_values([x, weight, dy], |[x, weight, dy]| {
             Ok(self.norm(weight).backward(x, stats, dy))

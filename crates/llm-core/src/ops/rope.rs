@@ -7,6 +7,7 @@ use super::tape;
 use crate::kernels::heads::Heads;
 use crate::kernels::rope::{Angles, rotate};
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 use crate::{Error, Result};
 
 const NAME: &str = "rope";
@@ -110,6 +111,7 @@ impl<E: Real> CustomOp1 for Rope<E> {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let _span = span(NAME, || Cost::touch::<E>(2 * layout.shape().elem_count()));
         let angles = Angles {
             cos: &self.cos,
             sin: &self.sin,
@@ -120,6 +122,7 @@ impl<E: Real> CustomOp1 for Rope<E> {
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let (b, t, h, d) = x.dims4()?;
+        let _span = span("rope backward", || Cost::touch::<E>(2 * x.elem_count()));
         let back: Vec<E> = self.sin.iter().map(|&sin| -sin).collect();
         let angles = Angles {
             cos: &self.cos,

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::dims::expect_shape;
 use crate::kernels::activation;
 use crate::kernels::simd::Real;
+use crate::profile::{Cost, span};
 
 const NAME: &str = "swiglu";
 
@@ -27,6 +28,9 @@ impl<E: Real> CustomOp2 for Swiglu<E> {
         up: &CpuStorage,
         up_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let _span = span(NAME, || {
+            Cost::touch::<E>(3 * gate_layout.shape().elem_count())
+        });
         let (gate, up) = (values::<E>(gate, gate_layout)?, values::<E>(up, up_layout)?);
         Ok(output(activation::swiglu(&gate, &up), gate_layout.shape()))
     }
@@ -38,6 +42,9 @@ impl<E: Real> CustomOp2 for Swiglu<E> {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let _span = span("swiglu backward", || {
+            Cost::touch::<E>(5 * gate.elem_count())
+        });
         let (dgate, dup) = with_values([gate, up, dy], |[gate, up, dy]| {
             Ok(activation::swiglu_backward::<E>(gate, up, dy))
         })?;
