@@ -1,68 +1,30 @@
-//! Shapes and inputs that the benches share.
+//! What this project measures itself on: shapes, workloads and how a figure is taken.
+//!
+//! 1. [`shape`]: the sizes, named and free; [`flops`]: how much arithmetic they are
+//! 2. [`workload`]: something that runs again and again; [`train`], [`attention`], [`lora`],
+//!    [`decode`] and [`fit`] are such things
+//! 3. [`measure`]: times, medians, the memory of the process
+//! 4. [`job`]: one line of JSON to a workload and back, for the scripts in `benches/peers`
+//! 5. [`growth`]: how a step grows with the model and the text
+//!
+//! Criterion benches, the worker of `benches/peers` and `deeper bench` all run these workloads, so
+//! that a name means one thing.
 
-use llm_core::config::ModelConfig;
+pub mod attention;
+pub mod decode;
+pub mod fit;
+pub mod flops;
+pub mod growth;
+pub mod job;
+pub mod lora;
+pub mod measure;
+pub mod shape;
+pub mod train;
+pub mod workload;
 
-/// A GPT of the sizes that the project is measured on.
-#[derive(Clone, Copy, Debug)]
-pub struct GptShape {
-    /// What the bench calls it.
-    pub name: &'static str,
-    /// L
-    pub layers: usize,
-    /// H
-    pub heads: usize,
-    /// C
-    pub channels: usize,
-    /// T
-    pub tokens: usize,
-    /// B
-    pub batch: usize,
-}
+pub use measure::Times;
+pub use shape::GptShape;
+pub use workload::{Size, Workload};
 
-/// V of both shapes: the characters of a small English text.
-pub const VOCABULARY: usize = 65;
-
-/// The two training shapes: 0.8 and 10.7 million parameters.
-pub const GPT_SHAPES: [GptShape; 2] = [
-    GptShape {
-        name: "L=4/C=128/T=64/B=12",
-        layers: 4,
-        heads: 4,
-        channels: 128,
-        tokens: 64,
-        batch: 12,
-    },
-    GptShape {
-        name: "L=6/C=384/T=256/B=8",
-        layers: 6,
-        heads: 6,
-        channels: 384,
-        tokens: 256,
-        batch: 8,
-    },
-];
-
-impl GptShape {
-    /// The model's configuration, without dropout.
-    ///
-    /// # Errors
-    /// Sizes that do not fit together.
-    pub fn config(&self) -> llm_core::Result<ModelConfig> {
-        ModelConfig::from_json(&format!(
-            r#"{{"model_type": "gpt2", "vocab_size": {VOCABULARY}, "n_positions": {}, "n_embd": {},
-                "n_layer": {}, "n_head": {}, "embd_pdrop": 0.0, "resid_pdrop": 0.0}}"#,
-            self.tokens, self.channels, self.layers, self.heads
-        ))
-    }
-
-    /// Token ids and next-token targets of one batch, the same for every run.
-    pub fn batch(&self) -> (Vec<u32>, Vec<i64>) {
-        let count = self.batch * self.tokens;
-        // A linear congruence is enough: the work does not depend on the values.
-        let id = |i: usize| (i * 7919 + 13) % VOCABULARY;
-        (
-            (0..count).map(|i| id(i) as u32).collect(),
-            (0..count).map(|i| id(i + 1) as i64).collect(),
-        )
-    }
-}
+/// The error of a workload is that of training, which every other one turns into.
+pub use llm_train::{Error, Result};

@@ -11,7 +11,8 @@
 //! 4. [`exhibit`]: [`Shape`], [`Grid`], [`Table`], [`Bars`], [`Curve`], [`Region`]
 //! 5. [`weather`]: notes, warnings, errors, progress, the training log
 //! 6. [`number`] and [`look`]: number forms, colours by meaning, ASCII, widths
-//! 7. [`golden`]: for tests: run a program, compare with a file
+//! 7. [`svg`]: plots for the book
+//! 8. [`golden`]: for tests: run a program, compare with a file
 //!
 //! A lesson is a card, the shared flags and a body:
 //!
@@ -71,6 +72,7 @@ pub mod lesson;
 pub mod look;
 pub mod number;
 pub mod screen;
+pub mod svg;
 pub mod weather;
 
 pub use args::{ColorChoice, DTypeName, DeviceName, LessonArgs, LookArgs, ToolArgs, after_help};

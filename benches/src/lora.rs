@@ -1,0 +1,136 @@
+//! A step that trains low-rank adapters on a frozen base: forward, loss, backward, AdamW.
+
+use std::path::PathBuf;
+
+use candle_core::{Device, Tensor};
+use llm_core::config::ModelConfig;
+use llm_core::lora::{LoraConfig, attach};
+use llm_core::model::Decoder;
+use llm_core::nn::Pass;
+use llm_core::ops::{IGNORE_INDEX, Ops};
+use llm_core::params::Mode;
+use llm_train::optimizer::AdamWConfig;
+use llm_train::step::Stepper;
+use serde::Deserialize;
+
+use crate::shape::token;
+use crate::train::{SEED, constant_rate, stepper};
+use crate::{Error, Result, Size, Workload, flops};
+
+/// Qwen3-0.6B with a vocabulary of 32,768.
+pub const QWEN3_CONFIG: &str = include_str!("../peers/qwen3-0.6b-v32k.json");
+
+/// What is trained on what.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraShape {
+    /// A `config.json`; the model of [`QWEN3_CONFIG`] when it is left out.
+    #[serde(default)]
+    pub config: Option<PathBuf>,
+    /// The number type of the base.
+    #[serde(default = "f32_name")]
+    pub dtype: String,
+    /// B
+    pub batch: usize,
+    /// T
+    pub tokens: usize,
+    /// R
+    pub r: usize,
+    /// α
+    pub lora_alpha: u32,
+}
+
+fn f32_name() -> String {
+    "f32".into()
+}
+
+impl LoraShape {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no configuration.
+    pub fn model(&self) -> Result<ModelConfig> {
+        let Some(path) = &self.config else {
+            return Ok(ModelConfig::from_json(QWEN3_CONFIG)?);
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(ModelConfig::from_json(&text)?)
+    }
+}
+
+/// A frozen random model with adapters on q, k and v, and one batch.
+#[derive(Debug)]
+pub struct LoraStep {
+    model: Decoder,
+    stepper: Stepper,
+    /// `[B, T]`
+    ids: Tensor,
+    /// B · T, the last of each row ignored
+    targets: Vec<i64>,
+    scale: f64,
+    size: Size,
+}
+
+impl LoraStep {
+    /// A model and adapters of this shape.
+    ///
+    /// # Errors
+    /// A bad configuration, or a number type that is not there.
+    pub fn new(shape: &LoraShape) -> Result<Self> {
+        let config = shape.model()?;
+        let dtype = llm_core::device::dtype(&shape.dtype)?;
+        let (mut model, _) = Decoder::init(&config, SEED, Mode::Frozen, dtype)?;
+        let adapters = LoraConfig {
+            r: shape.r,
+            lora_alpha: f64::from(shape.lora_alpha),
+            lora_dropout: 0.0,
+            target_modules: ["q_proj", "k_proj", "v_proj"].map(String::from).to_vec(),
+            use_rslora: false,
+        };
+        let parameters = attach(&mut model, &adapters, SEED)?;
+        let (b, t, v) = (shape.batch, shape.tokens, config.vocab_size);
+        let ids = (0..b * t).map(|i| token(i, v)).collect();
+        let next = |i: usize| match (i + 1).is_multiple_of(t) {
+            true => IGNORE_INDEX,
+            false => i64::from(token(i + 1, v)),
+        };
+        let size = Size {
+            tokens: (b * t) as u64,
+            flops: flops::lora_step(&config, shape.r, b, t),
+            parameters: flops::matrix_scalars(&config),
+        };
+        Ok(Self {
+            model,
+            stepper: stepper(parameters, AdamWConfig::default(), constant_rate(), None)?,
+            ids: Tensor::from_vec(ids, (b, t), &Device::Cpu)?,
+            targets: (0..b * t).map(next).collect(),
+            scale: 1.0 / (b * (t - 1)) as f64,
+            size,
+        })
+    }
+}
+
+impl Workload for LoraStep {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let Self {
+            model,
+            ids,
+            targets,
+            scale,
+            ..
+        } = self;
+        let ops = Ops::Fused;
+        self.stepper.step(1, |_| {
+            let logits = model.forward(ids, &Pass::eval(ops))?.flatten_to(1)?;
+            Ok(ops.cross_entropy(&logits, targets, *scale)?)
+        })?;
+        Ok(())
+    }
+}
