@@ -86,6 +86,7 @@ def measure(args, dtype):
     try:
         with Worker(args.worker, args.threads) as worker:
             try:
+                built = worker(**job, steps=0, warm_up=0)["peak_memory"]
                 worker(**job, steps=0, warm_up=1)
             except RuntimeError as error:
                 return {"dtype": dtype, "error": str(error), "theirs": theirs(args.runs, 2)}
@@ -98,7 +99,7 @@ def measure(args, dtype):
     theirs_ms = [ms for _, other in answers for ms in other["ms"]]
     record = compare(ours_ms, theirs_ms, answers[-1][0])
     memory = [side["peak_memory"] for side in answers[-1]]
-    return {"dtype": dtype, **record, "ours_bytes": memory[0], "theirs_bytes": memory[1],
+    return {"dtype": dtype, **record, "ours_bytes": memory[0], "ours_bytes_built": built, "theirs_bytes": memory[1],
             "memory_ratio": round(memory[0] / memory[1], 3)}
 
 

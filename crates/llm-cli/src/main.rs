@@ -3,6 +3,7 @@
 //! stdout is the result, stderr is the weather. Exit codes: 0 ok, 1 a check failed, 2 bad input,
 //! 3 files, 4 numbers.
 
+mod bench;
 mod failure;
 mod generate;
 mod hash;
@@ -15,10 +16,12 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use llm_core::kernels::allocator::Counting;
 
 /// Page faults of large tensors cost up to a third of a training step with the system allocator.
+/// Allocations are counted while a profile is recorded, and only then.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
 
 /// From text to a trained, fine-tuned language model, on the machine you own.
 #[derive(Parser)]
@@ -45,6 +48,8 @@ enum Verb {
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
+    /// Measure training, attention or decoding on this machine
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Inspect(args) => (args.tool.look, inspect::run(&args)),
         Verb::Hash(args) => (args.tool.look, hash::run(&args)),
         Verb::Train(args) => (args.look, train::run(&args)),
+        Verb::Bench(args) => (args.tool.look, bench::run(&args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,8 @@
 //! `cfg(test)` tells clippy that helpers of tests are tests too.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod deeper;
 #[cfg(test)]
 mod train;
