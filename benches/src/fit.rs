@@ -119,8 +119,8 @@ impl Fit {
         let targets = starts.iter().flat_map(|s| &block(s)[1..]);
         let targets: Vec<i64> = targets.map(|&id| i64::from(id)).collect();
         let ids = Tensor::from_vec(ids, (starts.len(), t), &Device::Cpu)?;
-        let logits = model.forward(&ids, &Pass::eval(OPS))?.flatten_to(1)?;
-        Ok(OPS.cross_entropy(&logits, &targets, 1.0 / targets.len() as f64)?)
+        let scale = 1.0 / targets.len() as f64;
+        Ok(model.next_token_loss(&ids, &targets, scale, &Pass::eval(OPS))?)
     }
 }
 

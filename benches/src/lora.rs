@@ -128,8 +128,7 @@ impl Workload for LoraStep {
         } = self;
         let ops = Ops::Fused;
         self.stepper.step(1, |_| {
-            let logits = model.forward(ids, &Pass::eval(ops))?.flatten_to(1)?;
-            Ok(ops.cross_entropy(&logits, targets, *scale)?)
+            Ok(model.next_token_loss(ids, targets, *scale, &Pass::eval(ops))?)
         })?;
         Ok(())
     }
