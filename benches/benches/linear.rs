@@ -1,16 +1,18 @@
 //! How fast is the projection, forward and backward, beside the tensor library's own product?
 //!
-//! Names are `pass/implementation/rows×inputs×outputs`; throughput counts multiply-adds, so the
-//! GFLOP/s are twice the Gelem/s that criterion prints.
+//! Names are `pass/implementation/rows×inputs×outputs`.
 //!
 //! ```text
 //! cargo bench -p llm-benches --bench linear
 //! ```
 
+mod shared;
+
 use std::hint::black_box;
 
 use candle_core::{DType, Tensor, Var};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
+use llm_benches::Size;
 use llm_core::ops::{Ops, PackedWeight};
 use llm_core::rng::{Purpose, normal, stream};
 
@@ -23,13 +25,22 @@ const ROWS: [usize; 4] = [1, 8, 64, 512];
 
 type Outcome = llm_core::Result<()>;
 
+/// `products` products of these sizes.
+fn size(products: usize, rows: usize, inputs: usize, outputs: usize) -> Size {
+    Size {
+        tokens: rows as u64,
+        flops: 2 * (products * rows * inputs * outputs) as u64,
+        parameters: 0,
+    }
+}
+
 fn draw(seed: u64, shape: &[usize]) -> llm_core::Result<Tensor> {
     normal(&mut stream(seed, Purpose::Demo), 1.0, shape, DType::F32)
 }
 
 /// Forward alone, as in generation: the weight is frozen, packed by us, transposed for Candle.
 fn forward(criterion: &mut Criterion) -> Outcome {
-    let mut group = criterion.benchmark_group("forward");
+    let mut group = shared::group(criterion, "linear/forward");
     for (inputs, outputs) in WEIGHTS {
         let weight = draw(1, &[outputs, inputs])?;
         let packed = PackedWeight::new(weight.clone());
@@ -37,26 +48,25 @@ fn forward(criterion: &mut Criterion) -> Outcome {
         for rows in ROWS {
             let x = draw(2, &[rows, inputs])?;
             let shape = format!("{rows}x{inputs}x{outputs}");
-            group.throughput(Throughput::Elements((rows * inputs * outputs) as u64));
-            group.bench_function(format!("packed/{shape}"), |b| {
-                b.iter(|| black_box(Ops::Fused.packed_linear(&x, &packed, None)));
+            let size = size(1, rows, inputs, outputs);
+            shared::function(&mut group, &format!("packed/{shape}"), size, || {
+                black_box(Ops::Fused.packed_linear(&x, &packed, None).is_ok());
             });
-            group.bench_function(format!("plain/{shape}"), |b| {
-                b.iter(|| black_box(Ops::Fused.linear(&x, &weight, None)));
+            shared::function(&mut group, &format!("plain/{shape}"), size, || {
+                black_box(Ops::Fused.linear(&x, &weight, None).is_ok());
             });
-            group.bench_function(format!("candle/{shape}"), |b| {
-                b.iter(|| black_box(x.matmul(&turned)));
+            shared::function(&mut group, &format!("candle/{shape}"), size, || {
+                black_box(x.matmul(&turned).is_ok());
             });
         }
     }
-    group.finish();
     Ok(())
 }
 
 /// Forward and both gradients of a weight that trains, three products; and each gradient alone
 /// with the forward pass: a constant input leaves dW, a frozen weight leaves dx.
 fn backward(criterion: &mut Criterion) -> Outcome {
-    let mut group = criterion.benchmark_group("backward");
+    let mut group = shared::group(criterion, "linear/backward");
     for (inputs, outputs) in WEIGHTS {
         let weight = Var::from_tensor(&draw(1, &[outputs, inputs])?)?;
         let frozen = weight.as_detached_tensor();
@@ -83,16 +93,14 @@ fn backward(criterion: &mut Criterion) -> Outcome {
                 ("dW-fused", Ops::Fused, &constant, weight.as_tensor(), 2),
             ];
             for (name, ops, x, weight, products) in cases {
-                group.throughput(Throughput::Elements(
-                    (products * rows * inputs * outputs) as u64,
-                ));
-                group.bench_function(format!("{name}/{shape}"), |b| {
-                    b.iter(|| black_box(ops.linear(x, weight, None).map(|y| y.backward())));
+                let size = size(products, rows, inputs, outputs);
+                shared::function(&mut group, &format!("{name}/{shape}"), size, || {
+                    let y = ops.linear(x, weight, None);
+                    black_box(y.is_ok_and(|y| y.backward().is_ok()));
                 });
             }
         }
     }
-    group.finish();
     Ok(())
 }
 

@@ -17,8 +17,11 @@ use llm_core::config::{MlpKind, ModelConfig};
 /// Products of a projection whose input and weight have a gradient: y, dx, dW.
 const ALL_THREE: u64 = 3;
 
-/// I and O of the matrices of one layer, those of attention's input first.
-fn projections(config: &ModelConfig) -> ([(usize, usize); 3], Vec<(usize, usize)>) {
+/// I and O of a matrix.
+type Matrix = (usize, usize);
+
+/// The matrices of one layer: those of attention's input, and the others.
+fn projections(config: &ModelConfig) -> ([Matrix; 3], Vec<Matrix>) {
     let (c, f) = (config.hidden_size, config.intermediate_size);
     let queries = config.num_attention_heads * config.head_dim;
     let keys = config.num_key_value_heads * config.head_dim;
@@ -30,8 +33,8 @@ fn projections(config: &ModelConfig) -> ([(usize, usize); 3], Vec<(usize, usize)
     ([(c, queries), (c, keys), (c, keys)], rest)
 }
 
-/// Scalars of matrices `[I, O]`.
-fn scalars(matrices: &[(usize, usize)]) -> u64 {
+/// Scalars of matrices.
+fn scalars(matrices: &[Matrix]) -> u64 {
     matrices.iter().map(|&(i, o)| (i * o) as u64).sum()
 }
 

@@ -86,8 +86,11 @@ fn rounds<S: Simd<E = f32>, const R: usize>(s: S) -> f32 {
         }
     }
     for _ in 0..ROUNDS {
-        for sum in sums.iter_mut().flatten() {
-            *sum = s.mul_add(*sum, half, one);
+        // Two plain loops: through `flatten` the sums would lie in memory.
+        for sums in &mut sums {
+            for sum in sums {
+                *sum = s.mul_add(*sum, half, one);
+            }
         }
     }
     for (sums, memory) in sums.iter().zip(&mut memory) {
