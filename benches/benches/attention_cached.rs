@@ -11,7 +11,7 @@ use std::hint::black_box;
 use candle_core::{DType, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use llm_benches::attention::{Attention, AttentionShape, Part};
-use llm_benches::{Result, Size, flops};
+use llm_benches::{Result, Size, Workload, flops};
 use llm_core::math::attention::{Mask, attend};
 use llm_core::ops::{AttentionSpec, Ops};
 use llm_core::rng::{Purpose, normal, standard_normal, stream};
@@ -50,6 +50,7 @@ fn math(criterion: &mut Criterion) {
     }
 }
 
+#[expect(clippy::expect_used, reason = "criterion takes no error")]
 fn long(criterion: &mut Criterion) -> Result<()> {
     let mut group = shared::group(criterion, "attention/fused");
     for tokens in [512, 2048, 4096] {
@@ -61,7 +62,10 @@ fn long(criterion: &mut Criterion) -> Result<()> {
                 part,
             };
             let mut work = Attention::new(shape, Ops::Fused)?;
-            shared::workload(&mut group, &format!("{name}/T={tokens}"), &mut work);
+            let size = work.size();
+            shared::function(&mut group, &format!("{name}/T={tokens}"), size, || {
+                work.run().expect("what could be built runs");
+            });
         }
     }
     Ok(())

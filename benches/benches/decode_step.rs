@@ -5,6 +5,7 @@
 mod shared;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use llm_benches::Workload;
 use llm_benches::decode::{Decode, DecodeShape};
 
 #[global_allocator]
@@ -23,7 +24,10 @@ fn bench(criterion: &mut Criterion) {
     for shape in SHAPES {
         let model = shape.model().expect("the shapes fit");
         let mut step = Decode::new(model, shape.context).expect("the text fits the context");
-        shared::workload(&mut group, &shape.label(), &mut step);
+        let size = step.size();
+        shared::function(&mut group, &shape.label(), size, || {
+            step.run().expect("what could be built runs");
+        });
     }
 }
 

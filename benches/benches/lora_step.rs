@@ -6,6 +6,7 @@
 mod shared;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use llm_benches::Workload;
 use llm_benches::lora::{LoraShape, LoraStep};
 
 #[global_allocator]
@@ -23,7 +24,10 @@ fn bench(criterion: &mut Criterion) {
     };
     let mut group = shared::group(criterion, "lora_step");
     let mut step = LoraStep::new(&shape).expect("memory for the weights");
-    shared::workload(&mut group, "qwen3-0.6b/T=64/B=1/R=16", &mut step);
+    let size = step.size();
+    shared::function(&mut group, "qwen3-0.6b/T=64/B=1/R=16", size, || {
+        step.run().expect("what could be built runs");
+    });
 }
 
 criterion_group!(benches, bench);

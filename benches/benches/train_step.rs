@@ -5,6 +5,7 @@
 mod shared;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use llm_benches::Workload;
 use llm_benches::shape::GPT_SHAPES;
 use llm_benches::train::TrainStep;
 use llm_core::ops::Ops;
@@ -18,7 +19,15 @@ fn bench(criterion: &mut Criterion) {
     for shape in &GPT_SHAPES {
         for ops in [Ops::Fused, Ops::Composed] {
             let mut step = TrainStep::new(shape, ops).expect("the shapes fit");
-            shared::workload(&mut group, &format!("{}/{ops:?}", shape.label()), &mut step);
+            let size = step.size();
+            shared::function(
+                &mut group,
+                &format!("{}/{ops:?}", shape.label()),
+                size,
+                || {
+                    step.run().expect("what could be built runs");
+                },
+            );
         }
     }
 }

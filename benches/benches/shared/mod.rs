@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use llm_benches::measure::per_second;
-use llm_benches::{Size, Times, Workload};
+use llm_benches::{Size, Times};
 use llm_core::kernels::peak;
 use llm_show::number::{count, rate};
 
@@ -28,14 +28,6 @@ pub(crate) fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGr
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1000));
     group
-}
-
-/// Runs a workload; see [`function`].
-#[expect(clippy::expect_used, reason = "criterion takes no error")]
-pub(crate) fn workload(group: &mut BenchmarkGroup<WallTime>, name: &str, work: &mut dyn Workload) {
-    function(group, name, work.size(), || {
-        work.run().expect("a workload that could be built runs");
-    });
 }
 
 /// Runs `run` and prints its own median as a rate, beside criterion's estimate.
