@@ -290,7 +290,8 @@ fn upper_tail<S: Simd>(simd: S, a: S::V) -> (S::V, S::V) {
     )
 }
 
+/// `x` within ±SATURATED. The value stands second in both, where NaN is kept.
 #[inline(always)]
 fn clamp<S: Simd>(simd: S, x: S::V) -> S::V {
-    simd.min(simd.max(x, splat(simd, -SATURATED)), splat(simd, SATURATED))
+    simd.min(splat(simd, SATURATED), simd.max(splat(simd, -SATURATED), x))
 }

@@ -154,3 +154,99 @@ pub(crate) fn max<S: Simd>(simd: S, x: &[S::E]) -> S::E {
     let largest = simd.reduce_max(largest);
     if rest > largest { rest } else { largest }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::simd::with_isa;
+
+    /// Numbers of all sizes; every seventh is denormal, infinite or NaN by turns.
+    fn awkward<E: Real>(n: usize, salt: usize) -> Vec<E> {
+        let least = if size_of::<E>() == 4 { 1e-42 } else { 1e-320 };
+        let special = [least, f64::INFINITY, -least, f64::NAN, f64::NEG_INFINITY];
+        let number = |i: usize| match i % 7 {
+            3 => special[i / 7 % special.len()],
+            _ => (i as f64 * 0.7).sin() * 10f64.powi(i as i32 % 5 - 2),
+        };
+        (0..n).map(|i| E::from_f64(number(i + salt))).collect()
+    }
+
+    fn bits<E: Real>(x: &[E]) -> Vec<u64> {
+        let one = |x: &E| match WithDType::to_f64(*x) {
+            x if x.is_nan() => f64::NAN.to_bits(),
+            x => x.to_bits(),
+        };
+        x.iter().map(one).collect()
+    }
+
+    fn add<E: Real>(n: usize) {
+        let (mut sum, other) = (awkward::<E>(n, 0), awkward::<E>(n, 17));
+        let expected: Vec<E> = sum.iter().zip(&other).map(|(&a, &b)| a + b).collect();
+        add_in_place(&mut sum, &other);
+        assert_eq!(
+            bits(&sum),
+            bits(&expected),
+            "{:?}: {n} elements",
+            Isa::active()
+        );
+    }
+
+    #[test]
+    fn addition_in_place_is_that_of_plain_loops() {
+        for n in (0..=130).chain([SHARE - 1, SHARE, 2 * SHARE + 3]) {
+            for isa in Isa::available() {
+                with_isa(isa, || add::<f32>(n));
+            }
+            add::<f64>(n);
+        }
+    }
+
+    /// The sum and the greatest element of a row.
+    struct Reduce<'a, E>(&'a [E]);
+
+    impl<E: Real> Kernel<E> for Reduce<'_, E> {
+        type Output = (f64, E);
+
+        #[inline(always)]
+        fn run<S: Simd<E = E>>(self, s: S) -> (f64, E) {
+            // A constant beside the element: what is added for lanes past the end would show.
+            let one = s.splat(E::ONE);
+            (sum_map(s, [self.0], |[x]| s.add(x, one)), max(s, self.0))
+        }
+    }
+
+    fn reduce<E: Real>(n: usize, tolerance: f64) {
+        let x: Vec<E> = (0..n)
+            .map(|i| E::from_f64((i as f64 * 0.7).sin()))
+            .collect();
+        let (sum, greatest) = Isa::active().run(Reduce(&x));
+        let terms = x.iter().map(|x| WithDType::to_f64(*x));
+        let expected: f64 = terms.clone().map(|x| x + 1.0).sum();
+        let error = (sum - expected).abs() / (n as f64).max(1.0);
+        assert!(
+            error <= tolerance,
+            "{:?}: sum of {n}: {error:e} > {tolerance:e}",
+            Isa::active()
+        );
+        let expected = terms.fold(f64::NEG_INFINITY, f64::max);
+        assert_eq!(
+            WithDType::to_f64(greatest),
+            expected,
+            "{:?}: max of {n}",
+            Isa::active()
+        );
+    }
+
+    #[test]
+    fn sums_and_maxima_are_those_of_plain_loops() {
+        /// A chain of 16 additions of numbers up to 2 in f32, and of 512 / 4 on the narrowest set.
+        const F32: f64 = 1e-6;
+        const F64: f64 = 1e-14;
+        for n in (0..=130).chain([BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 19]) {
+            for isa in Isa::available() {
+                with_isa(isa, || reduce::<f32>(n, F32));
+            }
+            reduce::<f64>(n, F64);
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //! `cfg(test)` tells clippy that helpers of tests are tests too.
 
 #[cfg(test)]
+mod adamw;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod decoder;
@@ -10,6 +12,12 @@ mod decoder;
 mod formula;
 #[cfg(test)]
 mod gradients;
+#[cfg(test)]
+mod kernel_shapes;
+#[cfg(test)]
+mod kernel_strides;
+#[cfg(test)]
+mod kernel_values;
 #[cfg(test)]
 mod linear;
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(crate) struct Case {
     pub(crate) run: Function,
 }
 
-fn case(
+pub(crate) fn case(
     name: &str,
     shapes: &[&[usize]],
     run: impl Fn(Ops, &[Tensor]) -> Result<Tensor> + 'static,
@@ -212,14 +212,29 @@ impl Case {
 
     /// The result, then the gradient of each argument, all as f64.
     pub(crate) fn results(&self, ops: Ops, dtype: DType) -> Vec<Vec<f64>> {
-        let vars: Vec<Var> = self
-            .arguments(dtype)
+        self.results_of(ops, &self.arguments(dtype), |y| {
+            let g = random(99, y.dims(), DType::F32).to_dtype(y.dtype());
+            (y * g.unwrap()).unwrap()
+        })
+    }
+
+    /// As [`Case::results`] for `arguments` where they lie, and the sum of what `weigh` makes of
+    /// the result.
+    pub(crate) fn results_of(
+        &self,
+        ops: Ops,
+        arguments: &[Tensor],
+        weigh: impl Fn(&Tensor) -> Tensor,
+    ) -> Vec<Vec<f64>> {
+        // A Var keeps the strides of its tensor.
+        let vars: Vec<Var> = arguments
             .iter()
             .map(|x| Var::from_tensor(x).unwrap())
             .collect();
         let arguments: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-        let gradients = self.loss(ops, &arguments).backward().unwrap();
-        let mut results = vec![values(&(self.run)(ops, &arguments).unwrap())];
+        let y = (self.run)(ops, &arguments).unwrap();
+        let gradients = weigh(&y).sum_all().unwrap().backward().unwrap();
+        let mut results = vec![values(&y)];
         for (i, var) in vars.iter().enumerate() {
             let gradient = gradients.get(var);
             let gradient = gradient.unwrap_or_else(|| panic!("{}: no gradient {i}", self.name));

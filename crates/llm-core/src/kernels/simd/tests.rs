@@ -1,5 +1,7 @@
 //! Every set against scalar arithmetic.
 
+mod transpose;
+
 use super::*;
 
 /// Least units in the last place, over f32, between `value` and the exact `reference`.
