@@ -6,6 +6,7 @@
 //! cargo xtask check --except tests     all but these
 //! cargo xtask readme                   writes the lesson table into README.md
 //! cargo xtask cold-build               writes the crates that a first lesson compiles
+//! cargo xtask sanitize                 llm-core's tests under AddressSanitizer
 //! ```
 //!
 //! A check is one file under `checks/` with one function from the [`workspace::Workspace`] to a
@@ -13,6 +14,7 @@
 
 mod checks;
 mod run;
+mod sanitize;
 mod source;
 mod workspace;
 
@@ -42,6 +44,9 @@ fn execute(arguments: &[String]) -> Result<bool> {
         ["check", names @ ..] => run::check(names, names.is_empty()),
         ["readme"] => checks::catalogue::write_readme(&Workspace::load()?).map(|()| true),
         ["cold-build"] => checks::cold_build::write(&Workspace::load()?).map(|()| true),
-        _ => bail!("expected `check [NAME..]`, `check --except NAME..`, `readme` or `cold-build`"),
+        ["sanitize"] => sanitize::run(&Workspace::load()?).map(|()| true),
+        _ => bail!(
+            "expected `check [NAME..]`, `check --except NAME..`, `readme`, `cold-build` or `sanitize`"
+        ),
     }
 }
