@@ -97,6 +97,9 @@ pub struct Weights {
 
 impl Weights {
     /// Weights that become `dtype` tensors on `device` when they are taken.
+    ///
+    /// The CPU computes in f32 and f64. There frozen `bf16` weights keep their matrices in bf16,
+    /// half the memory, which projections widen as they read them; all else is widened to f32.
     pub fn new(
         tensors: BTreeMap<String, Tensor>,
         mode: Mode,
@@ -161,12 +164,24 @@ impl Weights {
         Ok(tensor)
     }
 
+    /// The number type of activations, and of tensors that are not matrices.
+    pub fn activation_dtype(&self) -> DType {
+        match (self.dtype, self.mode) {
+            (DType::BF16, Mode::Frozen) if self.device.is_cpu() => DType::F32,
+            (dtype, _) => dtype,
+        }
+    }
+
     fn place(&mut self, name: &str, tensor: &Tensor) -> Result<Tensor> {
         if matches!(self.source, Source::Shapes(_)) {
             return Ok(tensor.clone());
         }
+        let dtype = match tensor.rank() {
+            2 => self.dtype,
+            _ => self.activation_dtype(),
+        };
         let tensor = tensor
-            .to_dtype(self.dtype)?
+            .to_dtype(dtype)?
             .to_device(&self.device)?
             .contiguous()?;
         let tensor = match self.mode {

@@ -55,6 +55,20 @@ pub fn audit(
     parameters: &Parameters,
     ops: Ops,
     seed: u64,
+    loss: impl FnMut(Ops) -> Result<Tensor>,
+) -> Result<AuditReport> {
+    audit_within(parameters, ops, seed, None, loss)
+}
+
+/// As [`audit`] with a tolerance that is not that of the parameters' type.
+///
+/// # Errors
+/// As [`audit`].
+pub fn audit_within(
+    parameters: &Parameters,
+    ops: Ops,
+    seed: u64,
+    tolerance: Option<f64>,
     mut loss: impl FnMut(Ops) -> Result<Tensor>,
 ) -> Result<AuditReport> {
     if parameters.is_empty() {
@@ -72,7 +86,7 @@ pub fn audit(
         }
     }
     let (fast, slow) = both?;
-    compare(parameters, &fast, &slow)
+    compare(parameters, &fast, &slow, tolerance)
 }
 
 /// Gives tensors that are all zero seeded values; returns the zeros.
@@ -104,6 +118,7 @@ fn compare(
     parameters: &Parameters,
     fast: &BTreeMap<String, Tensor>,
     slow: &BTreeMap<String, Tensor>,
+    asked: Option<f64>,
 ) -> Result<AuditReport> {
     let fail = |name: &str, problem: String| Error::Audit {
         name: name.into(),
@@ -147,7 +162,7 @@ fn compare(
         }
         let gap = largest(&(got.to_dtype(DType::F64)? - want.to_dtype(DType::F64)?)?)?;
         let relative = gap / scale.max(overall * NEGLIGIBLE);
-        let tolerance = tolerance(var.dtype());
+        let tolerance = asked.unwrap_or(tolerance(var.dtype()));
         if relative.is_nan() || relative > tolerance {
             let problem = format!(
                 "gets a gradient that differs from the slow model's by {relative:.1e} of its \

@@ -6,6 +6,7 @@ use candle_core::{DType, Device};
 use llm_core::config::ModelConfig;
 use llm_core::device;
 use llm_core::model::Decoder;
+use llm_core::ops::Products;
 use llm_core::params::{Mode, Parameters};
 use llm_store::ModelFolder;
 
@@ -52,23 +53,41 @@ pub fn load_model(
     )?)
 }
 
-/// The number type of a run; `warnings` says so when the settings ask for one that the device
-/// cannot train in.
+/// The number type of a run and how it multiplies by bf16 weights; `warnings` says so when the
+/// settings ask for what the device cannot do.
 ///
 /// # Errors
-/// An unknown name.
-pub fn dtype(config: &TrainConfig, device: &Device, warnings: &mut Vec<String>) -> Result<DType> {
-    let half = match (config.bf16, config.fp16) {
-        (true, _) => Some(("bf16", DType::BF16)),
-        (_, true) => Some(("fp16", DType::F16)),
-        _ => None,
-    };
-    match half {
-        Some((key, _)) if device.is_cpu() => {
-            warnings.push(format!("{key} is for GPUs: this run trains in f32"));
-            Ok(DType::F32)
+/// An unknown name, or bf16 weights that would have to be trained on a CPU.
+pub fn precision(
+    config: &TrainConfig,
+    device: &Device,
+    warnings: &mut Vec<String>,
+) -> Result<(DType, Products)> {
+    let adapter = config.trains_adapter();
+    let mut warn = |text: &str| warnings.push(text.to_owned());
+    let dtype = match (config.bf16, config.fp16) {
+        (true, _) if device.is_cpu() && adapter => {
+            if Products::rounding_is_fast() {
+                return Ok((DType::BF16, Products::Rounded));
+            }
+            warn("this CPU has no AVX512-BF16: the base is kept in bf16, products are in f32");
+            DType::BF16
         }
-        Some((_, dtype)) => Ok(dtype),
-        None => Ok(device::dtype(&config.dtype)?),
+        (true, _) if device.is_cpu() => {
+            warn("bf16 is for GPUs and adapters: this run trains in f32");
+            DType::F32
+        }
+        (_, true) if device.is_cpu() => {
+            warn("fp16 is for GPUs: this run trains in f32");
+            DType::F32
+        }
+        (true, _) => DType::BF16,
+        (_, true) => DType::F16,
+        _ => device::dtype(&config.dtype)?,
+    };
+    if device.is_cpu() && dtype == DType::BF16 && !adapter {
+        let problem = "is bf16, which a CPU does not train all weights in; set it to f32";
+        return Err(Error::input("`dtype`", problem));
     }
+    Ok((dtype, Products::Exact))
 }

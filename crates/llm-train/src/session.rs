@@ -14,15 +14,15 @@ use std::sync::atomic::AtomicBool;
 use candle_core::{DType, Device};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
-use llm_core::ops::Ops;
+use llm_core::ops::{Ops, Products};
 use llm_core::params::Parameters;
 use llm_core::{device, lora};
 use llm_store::adapter::AdapterConfig;
 use llm_store::{SaveOptions, save_model};
 use serde_json::{Map, Value, json};
 
-use crate::audit::{AuditReport, audit};
-use crate::base::{dtype, load_model};
+use crate::audit::{AuditReport, TOLERANCE_HALF, audit_within};
+use crate::base::{load_model, precision};
 use crate::batch::collate;
 use crate::bootstrap::Part;
 use crate::checkpoint::{Checkpoints, Progress, resume};
@@ -89,7 +89,11 @@ impl Session {
         config.validate()?;
         let chosen = device::choose(&config.device)?;
         let mut warnings = Vec::new();
-        let dtype = dtype(&config, &chosen.device, &mut warnings)?;
+        let (dtype, products) = precision(&config, &chosen.device, &mut warnings)?;
+        if config.gradient_checkpointing && !chosen.device.is_cpu() {
+            let problem = "is true, which only the CPU can; set it to false";
+            return Err(Error::input("`gradient_checkpointing`", problem));
+        }
         let base = if config.model_config.is_some() {
             None
         } else {
@@ -102,6 +106,7 @@ impl Session {
         };
         let codec = Codec::open(&tokenizer_folder, config.prompt_format)?;
         let (mut model, mut parameters) = load_model(&config, base, dtype, &chosen.device)?;
+        model.set_products(products);
         codec.tokenizer.check_vocab(model.config().vocab_size)?;
         let context = model.config().max_position_embeddings;
         if config.max_length > context {
@@ -165,7 +170,12 @@ impl Session {
         let batch = collate(&rows, self.codec.pad(), &self.device)?;
         let scale = 1.0 / batch.supervised as f64;
         let ops = Ops::for_device(&self.device);
-        audit(&self.parameters, ops, self.config.seed, |ops| {
+        // The slow model does not round.
+        let tolerance = match self.model.products() {
+            Products::Rounded => Some(TOLERANCE_HALF),
+            Products::Exact => None,
+        };
+        audit_within(&self.parameters, ops, self.config.seed, tolerance, |ops| {
             Ok(self.model.loss(&batch, &Pass::eval(ops), scale)?)
         })
     }
@@ -232,6 +242,7 @@ impl Session {
             save_steps: config.save_steps,
             patience: config.early_stopping_patience,
             pad: self.codec.pad(),
+            gradient_checkpointing: config.gradient_checkpointing,
         }
     }
 

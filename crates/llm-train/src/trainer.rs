@@ -53,6 +53,8 @@ pub struct LoopSettings {
     pub patience: Option<u64>,
     /// The token that fills short rows.
     pub pad: u32,
+    /// Compute the activations of blocks again in the backward pass instead of keeping them.
+    pub gradient_checkpointing: bool,
 }
 
 /// Steps of one pass over `rows` rows.
@@ -187,6 +189,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
             batch_size,
             accumulation,
             pad,
+            gradient_checkpointing,
             ..
         } = self.settings;
         let rows = walk.take(batch_size * accumulation);
@@ -206,7 +209,8 @@ impl<M: LanguageModel> Trainer<'_, M> {
             self.progress.step,
         );
         let report = self.stepper.step(batches.len(), |micro| {
-            let pass = Pass::train(ops, dropout_seed(seed, step, micro));
+            let pass = Pass::train(ops, dropout_seed(seed, step, micro))
+                .recomputing(gradient_checkpointing);
             Ok(model.loss(&batches[micro], &pass, scale)?)
         })?;
         self.progress.step = report.step;

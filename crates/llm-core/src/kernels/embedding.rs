@@ -1,8 +1,30 @@
 //! Rows of a table by id, and the scatter of their gradients.
 
+use half::bf16;
+
 use super::pool::{Chunks, build, for_each};
 use super::rows::grain;
 use super::simd::Real;
+
+/// The type that a table's numbers are stored in.
+pub(crate) trait Stored<E>: Copy + Sync {
+    /// The same number, exactly.
+    fn read(self) -> E;
+}
+
+impl<E: Real> Stored<E> for E {
+    #[inline(always)]
+    fn read(self) -> E {
+        self
+    }
+}
+
+impl Stored<f32> for bf16 {
+    #[inline(always)]
+    fn read(self) -> f32 {
+        f32::widen(self)
+    }
+}
 
 /// Output rows of one task.
 const CHUNK_ROWS: usize = 64;
@@ -11,14 +33,17 @@ const CHUNK_ROWS: usize = 64;
 ///
 /// # Shapes
 /// `table [V, C]`, `ids [N]` → `[N, C]`.
-pub(crate) fn gather<E: Real>(table: &[E], c: usize, ids: &[u32]) -> Vec<E> {
+pub(crate) fn gather<E: Real, T: Stored<E>>(table: &[T], c: usize, ids: &[u32]) -> Vec<E> {
     build(
         ids.len() * c,
         CHUNK_ROWS * c,
         grain(CHUNK_ROWS * c),
         |chunk, y: &mut [E]| {
             for (&id, y) in ids[chunk * CHUNK_ROWS..].iter().zip(y.chunks_exact_mut(c)) {
-                y.copy_from_slice(&table[id as usize * c..][..c]);
+                let row = &table[id as usize * c..][..c];
+                y.iter_mut()
+                    .zip(row)
+                    .for_each(|(y, &value)| *y = value.read());
             }
         },
     )

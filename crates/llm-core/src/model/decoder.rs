@@ -12,7 +12,7 @@ use super::init::initial_tensors;
 use crate::cache::KvCache;
 use crate::config::{Family, ModelConfig};
 use crate::nn::{Block, BlockNames, Linear, LinearSpec, Norm, Pass, Positions, Proj};
-use crate::ops::RopeTable;
+use crate::ops::{Products, RopeTable};
 use crate::params::{Mode, Parameters, Weights};
 use crate::{Error, Result};
 
@@ -86,6 +86,9 @@ pub struct Decoder {
 impl Decoder {
     /// Builds the model from a checkpoint's tensors, converted to `dtype` on `device`.
     ///
+    /// A frozen bf16 model on the CPU keeps its matrices in bf16 and computes in f32, with the
+    /// results of the widened weights; see [`Decoder::set_products`] for the fast way.
+    ///
     /// A tied model may or may not bring its head; one that equals the embedding is dropped.
     ///
     /// # Errors
@@ -102,7 +105,8 @@ impl Decoder {
             tensors.remove(&format!("{}.weight", Names::of(config.family).head));
         }
         let mut weights = Weights::new(tensors, mode, dtype, device);
-        let model = Self::build(config, &mut weights, dtype, device)?;
+        let activations = weights.activation_dtype();
+        let model = Self::build(config, &mut weights, activations, device)?;
         Ok((model, weights.finish()?))
     }
 
@@ -182,7 +186,8 @@ impl Decoder {
         &self.device
     }
 
-    /// The number type of its tensors.
+    /// The number type of its activations, caches and adapters; that of its tensors, but for a
+    /// frozen bf16 model on the CPU.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
@@ -218,12 +223,16 @@ impl Decoder {
             let problem = format!("{} tokens do not fit the context of {context}", offset + t);
             return Err(Error::input("context", problem));
         }
-        let mut x = pass.ops.embedding(&self.embedding, ids)?;
+        let mut x = pass
+            .ops
+            .embedding(&self.embedding, ids)?
+            .to_dtype(self.dtype)?;
         if let Some(table) = &self.positions {
             let first = offset as u32;
             let positions = Tensor::arange(first, first + t as u32, ids.device())?;
             let positions = positions.broadcast_as((b, t))?.contiguous()?;
-            x = pass.ops.add(&x, &pass.ops.embedding(table, &positions)?)?;
+            let placed = pass.ops.embedding(table, &positions)?;
+            x = pass.ops.add(&x, &placed.to_dtype(self.dtype)?)?;
         }
         x = pass.dropout(&x, self.config.dropout.embedding)?;
         let rope = self.rope_table(offset + t);
@@ -233,7 +242,16 @@ impl Decoder {
         };
         for (layer, block) in self.blocks.iter().enumerate() {
             let cache = cache.as_mut().and_then(|cache| cache.layer_mut(layer));
-            x = block.forward(&x, &at, cache, pass)?;
+            x = match cache {
+                Some(cache) => block.forward(&x, &at, Some(cache), pass)?,
+                None => {
+                    let (block, rope) = (block.clone(), rope.clone());
+                    pass.segment(&x, move |x, pass| {
+                        let rope = rope.as_deref();
+                        block.forward(x, &Positions { offset, rope }, None, pass)
+                    })?
+                }
+            };
         }
         if let Some(cache) = cache {
             cache.advance(t);
@@ -308,6 +326,19 @@ impl Decoder {
                 all.into_iter()
                     .map(move |(half, (part, p))| (format!("{prefix}.{half}.{part}"), p))
             })
+    }
+
+    /// How the model multiplies by its bf16 matrices.
+    pub fn products(&self) -> Products {
+        self.head.products()
+    }
+
+    /// How the model multiplies by its bf16 matrices from now on; other types are always exact.
+    pub fn set_products(&mut self, products: Products) {
+        self.head.set_products(products);
+        for (_name, projection) in self.projections_mut() {
+            projection.base_mut().set_products(products);
+        }
     }
 
     /// The base weights under the names and in the layout of a checkpoint file.

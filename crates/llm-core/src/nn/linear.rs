@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::Pass;
 use crate::Result;
-use crate::ops::PackedWeight;
+use crate::ops::{Adapter, PackedWeight, Products};
 use crate::params::Weights;
 
 /// What a projection is called and how large it is.
@@ -54,7 +54,19 @@ impl Linear {
     /// # Shapes
     /// `weight [O, I]`.
     pub fn set_weight(&mut self, weight: Tensor) {
+        let products = self.weight.products();
         self.weight = PackedWeight::new(weight);
+        self.weight.set_products(products);
+    }
+
+    /// How this multiplies by W, if W is bf16.
+    pub fn products(&self) -> Products {
+        self.weight.products()
+    }
+
+    /// From now on multiplies so by W, if W is bf16.
+    pub fn set_products(&mut self, products: Products) {
+        self.weight.set_products(products);
     }
 
     /// Takes `{name}.weight` and, where the spec says so, `{name}.bias`.
@@ -106,13 +118,14 @@ impl LoraLinear {
     /// # Shapes
     /// `x [.., I]` → `[.., O]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let narrow = pass
-            .ops
-            .linear(&pass.dropout(x, self.dropout)?, &self.a, None)?;
-        let update = pass
-            .ops
-            .scale(&pass.ops.linear(&narrow, &self.b, None)?, self.scale)?;
-        pass.ops.add(&self.base.forward(x, pass)?, &update)
+        let adapter = Adapter {
+            a: &self.a,
+            b: &self.b,
+            scale: self.scale,
+            dropout: pass.dropout_seed().map(|seed| (self.dropout, seed)),
+        };
+        let Linear { weight, bias, .. } = &self.base;
+        pass.ops.lora_linear(x, weight, bias.as_ref(), &adapter)
     }
 
     /// `s · B A`, what the adapter adds to the weight.

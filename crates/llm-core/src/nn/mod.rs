@@ -16,11 +16,12 @@ pub use mlp::Mlp;
 pub use norm::Norm;
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::ops::Ops;
+use crate::ops::{Ops, checkpoint};
 
 /// How one forward pass runs: which operations, and whether dropout is on.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Pass {
     pub ops: Ops,
     /// The seed of the next dropout mask; `None` outside training.
     dropout_seed: Option<Cell<u64>>,
+    /// Whether blocks forget their activations and run again in the backward pass.
+    recomputes: bool,
 }
 
 impl Pass {
@@ -37,6 +40,7 @@ impl Pass {
         Self {
             ops,
             dropout_seed: None,
+            recomputes: false,
         }
     }
 
@@ -45,7 +49,46 @@ impl Pass {
         Self {
             ops,
             dropout_seed: Some(Cell::new(seed)),
+            recomputes: false,
         }
+    }
+
+    /// The same with gradient checkpointing by block if `recomputes`: inside
+    /// [`record`](crate::ops::record), a block's activations are computed again in the backward
+    /// pass instead of being kept. The fused operations can.
+    pub fn recomputing(self, recomputes: bool) -> Self {
+        Self { recomputes, ..self }
+    }
+
+    /// Runs `work` on `x` under this pass, as one segment that is computed again in the backward
+    /// pass where this pass asks for that.
+    pub(crate) fn segment(
+        &self,
+        x: &Tensor,
+        work: impl Fn(&Tensor, &Self) -> Result<Tensor> + 'static,
+    ) -> Result<Tensor> {
+        if !self.recomputes {
+            return work(x, self);
+        }
+        // Both runs draw the same masks: each starts at this seed, and the first says where it
+        // ended.
+        let (ops, seed) = (self.ops, self.dropout_seed.as_ref().map(Cell::get));
+        let end = Rc::new(Cell::new(seed));
+        let ended = end.clone();
+        let y = checkpoint(x, move |x| {
+            let pass = Self {
+                ops,
+                dropout_seed: seed.map(Cell::new),
+                recomputes: false,
+            };
+            let y = work(x, &pass)?;
+            ended.set(pass.dropout_seed.as_ref().map(Cell::get));
+            Ok(y)
+        })?;
+        if let (Some(seed), Some(end)) = (&self.dropout_seed, end.get()) {
+            seed.set(end);
+        }
+        Ok(y)
     }
 
     /// Dropout with probability `p` under a mask of its own for each call; nothing outside
@@ -54,12 +97,18 @@ impl Pass {
     /// # Shapes
     /// `x [..]` → `[..]`.
     pub fn dropout(&self, x: &Tensor, p: f64) -> Result<Tensor> {
-        let Some(seed) = &self.dropout_seed else {
-            return Ok(x.clone());
-        };
+        match self.dropout_seed() {
+            Some(seed) => self.ops.dropout(x, p, seed),
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// The seed of the next mask, another one at each call; `None` outside training.
+    pub(crate) fn dropout_seed(&self) -> Option<u64> {
+        let seed = self.dropout_seed.as_ref()?;
         let this = seed.get();
         // Weyl steps keep the seeds of successive masks apart.
         seed.set(this.wrapping_add(0xD1B5_4A32_D192_ED03));
-        self.ops.dropout(x, p, this)
+        Some(this)
     }
 }

@@ -11,6 +11,11 @@ use super::{AttentionSpec, GeluKind, IGNORE_INDEX, RopeTable};
 use crate::{Error, Result};
 
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    // A frozen weight may be stored in bf16 beside wider activations.
+    let weight = match weight.dtype() {
+        DType::BF16 => weight.to_dtype(x.dtype())?,
+        _ => weight.clone(),
+    };
     let y = x.contiguous()?.broadcast_matmul(&weight.t()?)?;
     Ok(match bias {
         Some(bias) => y.broadcast_add(bias)?,

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+use half::bf16;
 
 use super::slices::{axes, float_type, gradient, output, values, with_values};
 use super::tape;
@@ -33,7 +34,13 @@ impl<E: Real> CustomOp1 for Embedding<E> {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_v, c) = layout.shape().dims2()?;
         let _span = span(NAME, || Cost::touch::<E>(2 * c * self.ids.len()));
-        let rows = gather(&values::<E>(table, layout)?, c, &self.ids);
+        let rows: Vec<E> = match table {
+            CpuStorage::BF16(_) => {
+                let rows: Vec<f32> = gather(&values::<bf16>(table, layout)?, c, &self.ids);
+                return Ok(output(rows, &Shape::from((self.b, self.t, c))));
+            }
+            _ => gather(&values::<E>(table, layout)?, c, &self.ids),
+        };
         Ok(output(rows, &Shape::from((self.b, self.t, c))))
     }
 
@@ -51,7 +58,12 @@ pub(super) fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let [b, t] = axes("token ids", ids, "B, T")?;
     let [v, _c] = axes("embedding table", table, "V, C")?;
     let ids = checked_ids(ids, v)?;
-    Ok(match float_type(NAME, &[table])? {
+    let widened = table.dtype() == DType::BF16 && !table.track_op() && table.device().is_cpu();
+    let dtype = match widened {
+        true => DType::F32,
+        false => float_type(NAME, &[table])?,
+    };
+    Ok(match dtype {
         DType::F32 => tape::apply1(
             table,
             Embedding::<f32> {

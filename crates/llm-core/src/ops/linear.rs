@@ -10,16 +10,24 @@
 //! | frozen | tracked | [`Frozen`], of x, then an addition |
 //! | tracked | none | [`Tracked`], of x and W |
 //! | tracked | any | [`Tracked`], of x, W and b |
+//!
+//! A frozen weight may be bf16 beside f32 activations. Its product is that of the widened weight,
+//! bit for bit ([`Products::Exact`]), or one that rounds the other side too
+//! ([`Products::Rounded`]).
 
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, bail,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, WithDType, bail,
 };
+use half::bf16;
 
 use super::slices::{float_type, gradient, output, values, with_values};
 use super::tape;
-use crate::kernels::gemm::{PanelSlots, Panels, Right, View, product};
+use crate::kernels::gemm::{
+    PanelSlots, Panels, Right, Tail, View, half_panels, has_pair_products, product,
+    product_with_tail,
+};
 use crate::kernels::linear::column_sums;
 use crate::kernels::simd::Real;
 use crate::profile::{Cost, span};
@@ -28,6 +36,26 @@ use crate::{Error, Result};
 /// Rows below which a frozen weight is packed for keeps: then reading it costs more than the
 /// arithmetic, as in decoding. Above, packing on the way is cheap and needs no memory.
 const KEEP_BELOW_ROWS: usize = 64;
+
+/// How a projection multiplies by a weight in bf16.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Products {
+    /// In f32, with the bits that the widened weight would give.
+    #[default]
+    Exact,
+    /// With the other side, activation or gradient, rounded to bf16 as well and sums in f32: twice
+    /// as fast on a CPU that [multiplies pairs](Products::rounding_is_fast). The composed
+    /// operations stay exact.
+    Rounded,
+}
+
+impl Products {
+    /// Whether this CPU has instructions for [`Products::Rounded`] (AVX512-BF16); without them it
+    /// is emulated and slow.
+    pub fn rounding_is_fast() -> bool {
+        has_pair_products()
+    }
+}
 
 /// A weight with room for its packed form, which decoding then reads at the speed of memory.
 ///
@@ -39,6 +67,7 @@ pub struct PackedWeight {
     /// `[O, I]`
     weight: Tensor,
     panels: Arc<PanelSlots>,
+    products: Products,
 }
 
 impl PackedWeight {
@@ -50,7 +79,18 @@ impl PackedWeight {
         Self {
             weight,
             panels: Arc::default(),
+            products: Products::Exact,
         }
+    }
+
+    /// How the weight is multiplied by.
+    pub fn products(&self) -> Products {
+        self.products
+    }
+
+    /// From now on multiplies so, if the weight is bf16; others are always exact.
+    pub fn set_products(&mut self, products: Products) {
+        self.products = products;
     }
 
     /// The weight as it was given.
@@ -64,17 +104,17 @@ impl PackedWeight {
 
 /// The sizes of one projection.
 #[derive(Clone, Copy)]
-struct Sizes {
+pub(super) struct Sizes {
     /// N, all leading axes of x together.
-    rows: usize,
+    pub(super) rows: usize,
     /// I
-    inputs: usize,
+    pub(super) inputs: usize,
     /// O
-    outputs: usize,
+    pub(super) outputs: usize,
 }
 
 impl Sizes {
-    fn new(x: &Shape, weight: &Shape) -> candle_core::Result<Self> {
+    pub(super) fn new(x: &Shape, weight: &Shape) -> candle_core::Result<Self> {
         let (outputs, inputs) = weight.dims2()?;
         let Some((&last, leading)) = x.dims().split_last() else {
             bail!("linear: x is a scalar")
@@ -93,7 +133,7 @@ impl Sizes {
     }
 
     /// One of the three products.
-    fn cost<E>(self) -> Cost {
+    pub(super) fn cost<E>(self) -> Cost {
         Cost::product::<E>(self.rows, self.inputs, self.outputs)
     }
 }
@@ -102,15 +142,14 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     check(x, weight, bias)?;
     if !weight.track_op() {
         // Nothing outlives the call but the backward pass, which needs no panels of W.
-        return frozen(
-            x,
-            Frozen {
-                weight: weight.clone(),
-                bias: None,
-                panels: None,
-            },
-            bias,
-        );
+        let base = Base {
+            weight: weight.clone(),
+            bias: None,
+            panels: None,
+            packs: false,
+            products: Products::Exact,
+        };
+        return frozen(x, base, bias);
     }
     Ok(match bias {
         Some(bias) => tape::apply3(x, weight, bias, Tracked)?,
@@ -123,37 +162,25 @@ pub(super) fn packed(x: &Tensor, weight: &PackedWeight, bias: Option<&Tensor>) -
         return linear(x, &weight.weight, bias);
     }
     check(x, &weight.weight, bias)?;
-    let panels = Some(weight.panels.clone());
-    frozen(
-        x,
-        Frozen {
-            weight: weight.weight.clone(),
-            bias: None,
-            panels,
-        },
-        bias,
-    )
+    frozen(x, Base::of(weight), bias)
 }
 
-fn frozen(x: &Tensor, op: Frozen, bias: Option<&Tensor>) -> Result<Tensor> {
+fn frozen(x: &Tensor, base: Base, bias: Option<&Tensor>) -> Result<Tensor> {
     Ok(match bias {
         Some(bias) if bias.track_op() => {
-            let y = tape::apply1(x, op)?;
+            let y = tape::apply1(x, Frozen(base))?;
             // Tracked alone, and of another shape: the library's addition.
             y.broadcast_add(bias)?
         }
-        _ => tape::apply1(
-            x,
-            Frozen {
-                bias: bias.cloned(),
-                ..op
-            },
-        )?,
+        _ => tape::apply1(x, Frozen(base.with_bias(bias)))?,
     })
 }
 
-fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
-    let tensors: Vec<&Tensor> = [x, weight].into_iter().chain(bias).collect();
+pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+    // A frozen weight in bf16 is widened on the way, beside activations that are not.
+    let widened = weight.dtype() == DType::BF16 && !weight.track_op() && weight.device().is_cpu();
+    let weight_too = (!widened).then_some(weight);
+    let tensors: Vec<&Tensor> = [x].into_iter().chain(weight_too).chain(bias).collect();
     float_type("linear", &tensors)?;
     let (x, weight) = (x.dims(), weight.dims());
     if weight.len() != 2 || x.last() != weight.last() {
@@ -176,7 +203,7 @@ fn forward<E: Real>(x: &[E], w: Right<E>, bias: Option<&[E]>, sizes: Sizes) -> V
 }
 
 /// `Wᵀ` as the right-hand side of the forward product.
-fn transposed<E: Real>(w: &[E], sizes: Sizes) -> View<'_, E> {
+fn transposed<E: Copy>(w: &[E], sizes: Sizes) -> View<'_, E> {
     View::row_major(w, sizes.outputs, sizes.inputs).transposed()
 }
 
@@ -200,7 +227,7 @@ fn weight_gradient<E: Real>(dy: &[E], x: &[E], sizes: Sizes) -> Vec<E> {
     )
 }
 
-fn output_shape(x: &Shape, sizes: Sizes) -> Shape {
+pub(super) fn output_shape(x: &Shape, sizes: Sizes) -> Shape {
     let mut dims = x.dims().to_vec();
     if let Some(last) = dims.last_mut() {
         *last = sizes.outputs;
@@ -208,14 +235,155 @@ fn output_shape(x: &Shape, sizes: Sizes) -> Shape {
     dims.into()
 }
 
-/// The op of a weight that does not train.
-struct Frozen {
+/// A weight that does not train, as a field of an op.
+pub(super) struct Base {
     /// `[O, I]`
-    weight: Tensor,
+    pub(super) weight: Tensor,
     /// `[O]`
     bias: Option<Tensor>,
     panels: Option<Arc<PanelSlots>>,
+    /// Whether panels may be made: a training step reads too many rows to need them.
+    packs: bool,
+    products: Products,
 }
+
+impl Base {
+    /// `weight` without a bias.
+    pub(super) fn of(weight: &PackedWeight) -> Self {
+        Self {
+            weight: weight.weight.clone(),
+            bias: None,
+            panels: Some(weight.panels.clone()),
+            packs: !tape::is_recording(),
+            products: weight.products,
+        }
+    }
+
+    /// The same with a bias that does not train.
+    pub(super) fn with_bias(self, bias: Option<&Tensor>) -> Self {
+        let bias = bias.cloned();
+        Self { bias, ..self }
+    }
+
+    /// `x Wᵀ + b`, with more of K.
+    ///
+    /// # Shapes
+    /// `x [N, I]`, `tail` to `[N, O]` → `[N, O]`.
+    pub(super) fn forward<E: Real>(
+        &self,
+        x: &[E],
+        tail: Option<Tail<E>>,
+        sizes: Sizes,
+    ) -> candle_core::Result<Vec<E>> {
+        let bias = match &self.bias {
+            Some(bias) => Some(bias.to_vec1::<E>()?),
+            None => None,
+        };
+        let bias = bias.as_deref();
+        let view = View::row_major(x, sizes.rows, sizes.inputs);
+        let few = sizes.rows < KEEP_BELOW_ROWS && self.packs;
+        if self.weight.dtype() != DType::BF16 {
+            let slot = self.panels.as_deref().map(E::panels);
+            let pack = |w: &[E]| Panels::new(transposed(w, sizes));
+            return match kept(slot, few, &self.weight, pack)? {
+                Some(panels) => Ok(product_with_tail(view, Right::Panels(panels), tail, bias)),
+                None => with_values([&self.weight], |[w]| {
+                    let w = Right::View(transposed(w, sizes));
+                    Ok(product_with_tail(view, w, tail, bias))
+                }),
+            };
+        }
+        if let Some(y) = self.rounded(x, (sizes.rows, sizes.inputs), true, (tail, bias))? {
+            return Ok(y);
+        }
+        let slot = self.panels.as_deref().map(|slots| &slots.bf16);
+        let pack = |w: &[bf16]| half_panels(transposed(w, sizes));
+        match kept(slot, few, &self.weight, pack)? {
+            Some(panels) => Ok(product_with_tail(
+                view,
+                Right::HalfPanels(panels),
+                tail,
+                bias,
+            )),
+            None => with_values([&self.weight], |[w]| {
+                let w = Right::Half(transposed(w, sizes));
+                Ok(product_with_tail(view, w, tail, bias))
+            }),
+        }
+    }
+
+    /// `dx = dy W`, with more of K.
+    ///
+    /// # Shapes
+    /// `dy [N, O]`, `tail` to `[N, I]` → `[N, I]`.
+    pub(super) fn input_gradient<E: Real>(
+        &self,
+        dy: &[E],
+        tail: Option<Tail<E>>,
+        sizes: Sizes,
+    ) -> candle_core::Result<Vec<E>> {
+        let Sizes {
+            rows,
+            inputs,
+            outputs,
+        } = sizes;
+        let view = View::row_major(dy, rows, outputs);
+        if self.weight.dtype() != DType::BF16 {
+            return with_values([&self.weight], |[w]| {
+                let w = Right::View(View::row_major(w, outputs, inputs));
+                Ok(product_with_tail(view, w, tail, None))
+            });
+        }
+        if let Some(dx) = self.rounded(dy, (rows, outputs), false, (tail, None))? {
+            return Ok(dx);
+        }
+        with_values([&self.weight], |[w]| {
+            let w = Right::Half(View::row_major(w, outputs, inputs));
+            Ok(product_with_tail(view, w, tail, None))
+        })
+    }
+
+    /// The product of the `shape` = (rows, columns) matrix `left` with W, or with Wᵀ if `flipped`,
+    /// where this weight's products are rounded and the numbers are f32.
+    fn rounded<E: Real>(
+        &self,
+        left: &[E],
+        shape: (usize, usize),
+        flipped: bool,
+        rest: (Option<Tail<E>>, Option<&[E]>),
+    ) -> candle_core::Result<Option<Vec<E>>> {
+        let (tail, bias) = rest;
+        if self.products == Products::Exact {
+            return Ok(None);
+        }
+        let (outputs, inputs) = self.weight.dims2()?;
+        let left = View::row_major(left, shape.0, shape.1);
+        with_values([&self.weight], |[w]: [&[bf16]; 1]| {
+            let w = View::row_major(w, outputs, inputs);
+            let w = if flipped { w.transposed() } else { w };
+            Ok(E::rounded_product(left, w, tail, bias))
+        })
+    }
+}
+
+/// The panels of `weight`: those of `slot`, made now by `pack` if there are `few` rows.
+fn kept<'a, T: WithDType, E>(
+    slot: Option<&'a OnceLock<Panels<E>>>,
+    few: bool,
+    weight: &Tensor,
+    pack: impl FnOnce(&[T]) -> Panels<E>,
+) -> candle_core::Result<Option<&'a Panels<E>>> {
+    match slot {
+        Some(slot) if few && slot.get().is_none() => {
+            with_values([weight], |[w]| Ok(Some(slot.get_or_init(|| pack(w)))))
+        }
+        Some(slot) => Ok(slot.get()),
+        None => Ok(None),
+    }
+}
+
+/// The op of a weight that does not train.
+struct Frozen(Base);
 
 impl Frozen {
     fn run<E: Real>(
@@ -223,53 +391,18 @@ impl Frozen {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let sizes = Sizes::new(layout.shape(), self.weight.shape())?;
+        let sizes = Sizes::new(layout.shape(), self.0.weight.shape())?;
         let _span = span("linear", || sizes.cost::<E>());
-        let x = values::<E>(storage, layout)?;
-        let bias = match &self.bias {
-            Some(bias) => Some(bias.to_vec1::<E>()?),
-            None => None,
-        };
-        let slot = self.panels.as_deref().map(E::panels);
-        let kept = match slot {
-            Some(slot) if sizes.rows < KEEP_BELOW_ROWS => Some(self.pack(slot, sizes)?),
-            Some(slot) => slot.get(),
-            None => None,
-        };
-        let y = match kept {
-            Some(panels) => forward(&x, Right::Panels(panels), bias.as_deref(), sizes),
-            None => with_values([&self.weight], |[w]| {
-                Ok(forward(
-                    &x,
-                    Right::View(transposed(w, sizes)),
-                    bias.as_deref(),
-                    sizes,
-                ))
-            })?,
-        };
+        let y = self
+            .0
+            .forward(&values::<E>(storage, layout)?, None, sizes)?;
         Ok(output(y, &output_shape(layout.shape(), sizes)))
     }
 
-    /// The packed weight, made now if it is not there yet.
-    fn pack<'a, E: Real>(
-        &self,
-        slot: &'a OnceLock<Panels<E>>,
-        sizes: Sizes,
-    ) -> candle_core::Result<&'a Panels<E>> {
-        if let Some(panels) = slot.get() {
-            return Ok(panels);
-        }
-        with_values([&self.weight], |[w]| {
-            Ok(slot.get_or_init(|| Panels::new(transposed(w, sizes))))
-        })
-    }
-
     fn dx<E: Real>(&self, x: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let sizes = Sizes::new(x.shape(), self.weight.shape())?;
+        let sizes = Sizes::new(x.shape(), self.0.weight.shape())?;
         let _span = span("linear backward", || sizes.cost::<E>());
-        let dx = with_values([dy, &self.weight], |[dy, w]| {
-            Ok(input_gradient::<E>(dy, w, sizes))
-        })?;
+        let dx = with_values([dy], |[dy]| self.0.input_gradient::<E>(dy, None, sizes))?;
         gradient(dx, x)
     }
 }
@@ -284,8 +417,8 @@ impl CustomOp1 for Frozen {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        match self.weight.dtype() {
-            DType::F64 => self.run::<f64>(storage, layout),
+        match storage {
+            CpuStorage::F64(_) => self.run::<f64>(storage, layout),
             _ => self.run::<f32>(storage, layout),
         }
     }

@@ -6,6 +6,7 @@
 //! gradient audit compares with, and what runs on GPUs when training.
 
 mod attention;
+mod checkpoint;
 mod composed;
 mod cross_entropy;
 mod dropout;
@@ -14,6 +15,7 @@ mod gelu;
 mod head_loss;
 mod layer_norm;
 mod linear;
+mod lora_linear;
 mod rms_norm;
 mod rope;
 mod slices;
@@ -23,8 +25,10 @@ mod tape;
 use candle_core::{Device, Shape, Tensor};
 
 pub use attention::AttentionSpec;
+pub use checkpoint::checkpoint;
 pub use gelu::GeluKind;
-pub use linear::PackedWeight;
+pub use linear::{PackedWeight, Products};
+pub use lora_linear::Adapter;
 pub use rope::RopeTable;
 pub use tape::{Tape, record};
 
@@ -54,7 +58,8 @@ impl Ops {
 
     /// `y = x Wᵀ + b`.
     ///
-    /// A `weight` outside the autograd graph is frozen: its gradient is never computed.
+    /// A `weight` outside the autograd graph is frozen: its gradient is never computed. It may be
+    /// bf16 beside f32 activations, which gives the result of the widened weight.
     ///
     /// # Shapes
     /// `x [.., I]`, `weight [O, I]`, `bias [O]` → `[.., O]`.
@@ -79,6 +84,29 @@ impl Ops {
         match self {
             Self::Fused => linear::packed(x, weight, bias),
             Self::Composed => composed::linear(x, weight.tensor(), bias),
+        }
+    }
+
+    /// `y = x Wᵀ + b + s · dropout(x) Aᵀ Bᵀ` (Hu et al. 2021), W frozen.
+    ///
+    /// # Shapes
+    /// `x [.., I]`, `weight [O, I]`, `bias [O]`, adapter of `[R, I]` and `[O, R]` → `[.., O]`.
+    ///
+    /// # Errors
+    /// Sizes that do not fit, or a dropout outside `0 ≤ p < 1`.
+    pub fn lora_linear(
+        self,
+        x: &Tensor,
+        weight: &PackedWeight,
+        bias: Option<&Tensor>,
+        adapter: &Adapter,
+    ) -> Result<Tensor> {
+        let trained = |tensor: &Tensor| tensor.track_op();
+        match self {
+            Self::Fused if !trained(weight.tensor()) && !bias.is_some_and(trained) => {
+                lora_linear::lora_linear(x, weight, bias, adapter)
+            }
+            _ => lora_linear::composed(self, x, weight, bias, adapter),
         }
     }
 
@@ -227,7 +255,8 @@ impl Ops {
         }
     }
 
-    /// Rows of `table` by token id.
+    /// Rows of `table` by token id. A frozen table in bf16 gives f32 rows when fused, and rows of
+    /// its own type when composed.
     ///
     /// # Shapes
     /// `table [V, C]`, `ids [B, T]` of u32 → `[B, T, C]`.

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, InplaceOp2, Layout, Shape, Tensor, TensorId,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, InplaceOp2, Layout, Shape, Tensor, TensorId, Var,
 };
 
 use crate::Result;
@@ -47,6 +47,9 @@ type Op1 = Arc<Box<dyn CustomOp1 + Send + Sync>>;
 type Op2 = Arc<Box<dyn CustomOp2 + Send + Sync>>;
 type Op3 = Arc<Box<dyn CustomOp3 + Send + Sync>>;
 
+/// A part of a model that can be run again.
+type Segment = Box<dyn Fn(&Tensor) -> Result<Tensor>>;
+
 /// How the gradient of an output becomes those of the arguments.
 enum Rule {
     One(Op1, Tensor),
@@ -60,6 +63,8 @@ enum Rule {
     Reshape(Tensor),
     /// The gradient in a part of the argument, from an index of an axis on.
     Narrow(Tensor, usize, usize),
+    /// What happened between argument and output is run again, see [`super::checkpoint`].
+    Again(Tensor, Segment),
 }
 
 /// One recorded operation.
@@ -71,9 +76,11 @@ struct Node {
 impl Node {
     fn arguments(&self) -> &[Tensor] {
         match &self.rule {
-            Rule::One(_, x) | Rule::Scale(x, _) | Rule::Reshape(x) | Rule::Narrow(x, ..) => {
-                std::slice::from_ref(x)
-            }
+            Rule::One(_, x)
+            | Rule::Scale(x, _)
+            | Rule::Reshape(x)
+            | Rule::Narrow(x, ..)
+            | Rule::Again(x, _) => std::slice::from_ref(x),
             Rule::Two(_, x) | Rule::Sum(x) => x,
             Rule::Three(_, x) => x,
         }
@@ -101,6 +108,7 @@ impl Node {
             }
             Rule::Scale(_, factor) => [Some(Gradient::own((dy * *factor)?)), None, None],
             Rule::Narrow(..) => [Some(Gradient::borrow(dy)), None, None],
+            Rule::Again(..) => candle_core::bail!("a segment has more gradients than arguments"),
         })
     }
 }
@@ -204,8 +212,17 @@ impl Tape {
         if !self.is_complete(loss) {
             return Ok(loss.backward()?);
         }
+        let mut store = GradStore::default();
         let seed = Gradient::own(loss.ones_like()?.contiguous()?);
-        let mut gradients = HashMap::from([(loss.id(), seed)]);
+        for (id, gradient) in self.walk(loss, seed)? {
+            store.insert_id(id, gradient.value);
+        }
+        Ok(store)
+    }
+
+    /// The gradients of what `output` depends on, for the gradient `seed` of `output`.
+    fn walk(self, output: &Tensor, seed: Gradient) -> Result<HashMap<TensorId, Gradient>> {
+        let mut gradients = HashMap::from([(output.id(), seed)]);
         let mut nodes = self.nodes;
         // Popped, so that what a node saved is freed as soon as it has been used.
         while let Some(node) = nodes.pop() {
@@ -214,6 +231,12 @@ impl Tape {
             };
             // Without a history, or the gradients would become a graph of their own.
             let dy = dy.value.detach();
+            if let Rule::Again(x, segment) = &node.rule {
+                for (id, gradient) in again_gradients(x, segment, &dy)? {
+                    add_to(&mut gradients, id, gradient)?;
+                }
+                continue;
+            }
             let found = node.gradients(&dy)?;
             for (argument, gradient) in node.arguments().iter().zip(found) {
                 let (true, Some(gradient)) = (argument.track_op(), gradient) else {
@@ -230,11 +253,7 @@ impl Tape {
                 gradients.insert(argument.id(), sum);
             }
         }
-        let mut store = GradStore::default();
-        for (id, gradient) in gradients {
-            store.insert_id(id, gradient.value);
-        }
-        Ok(store)
+        Ok(gradients)
     }
 
     /// Whether every path from `loss` to a variable runs over recorded operations, so that
@@ -249,6 +268,57 @@ impl Tape {
         }
         open.is_empty()
     }
+}
+
+fn add_to(
+    gradients: &mut HashMap<TensorId, Gradient>,
+    id: TensorId,
+    gradient: Gradient,
+) -> candle_core::Result<()> {
+    let sum = match gradients.remove(&id) {
+        Some(sum) => sum.add(gradient)?,
+        None => gradient,
+    };
+    gradients.insert(id, sum);
+    Ok(())
+}
+
+/// Runs `segment` again from `x`: the gradients of `x` and of all variables inside, for the
+/// gradient `dy` of the output.
+fn again_gradients(
+    x: &Tensor,
+    segment: &Segment,
+    dy: &Tensor,
+) -> Result<HashMap<TensorId, Gradient>> {
+    let input = match x.track_op() {
+        true => Var::from_tensor(&x.copy()?.detach())?.as_tensor().clone(),
+        false => x.detach(),
+    };
+    let (output, tape) = record(|| segment(&input));
+    let output = output?;
+    let mut gradients = match tape.is_complete(&output) {
+        true => tape.walk(&output, Gradient::borrow(dy))?,
+        false => {
+            let store = (&output * dy)?.sum_all()?.backward()?;
+            let ids: Vec<TensorId> = store.get_ids().copied().collect();
+            let own = |id| Some((id, Gradient::borrow(store.get_id(id)?)));
+            ids.into_iter().filter_map(own).collect()
+        }
+    };
+    if let Some(dx) = gradients.remove(&input.id()) {
+        gradients.insert(x.id(), dx);
+    }
+    Ok(gradients)
+}
+
+/// Whether a [`record`] of this thread runs.
+pub(super) fn is_recording() -> bool {
+    RECORDING.with_borrow(Option::is_some)
+}
+
+/// Records that `segment` makes `y` of `x`.
+pub(super) fn again(x: &Tensor, y: &Tensor, segment: impl Fn(&Tensor) -> Result<Tensor> + 'static) {
+    push(y, || Rule::Again(x.clone(), Box::new(segment)));
 }
 
 fn push(output: &Tensor, rule: impl FnOnce() -> Rule) {

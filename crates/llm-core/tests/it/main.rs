@@ -7,11 +7,15 @@ mod adamw;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod checkpointing;
+#[cfg(test)]
 mod decoder;
 #[cfg(test)]
 mod formula;
 #[cfg(test)]
 mod gradients;
+#[cfg(test)]
+mod half;
 #[cfg(test)]
 mod kernel_shapes;
 #[cfg(test)]

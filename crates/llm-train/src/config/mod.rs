@@ -115,13 +115,16 @@ pub struct TrainConfig {
     /// ε of AdamW.
     pub adam_epsilon: f64,
 
-    /// Train in bfloat16 where the device can (a CPU trains in f32 and says so).
+    /// Train in bfloat16 where the device can. On a CPU an adapter's frozen base is kept in
+    /// bfloat16, and its products round both sides to it if the CPU has AVX512-BF16; all else is
+    /// f32. Full training on a CPU is in f32 and says so.
     pub bf16: bool,
     /// Train in float16 where the device can (a CPU trains in f32 and says so).
     pub fp16: bool,
     /// `auto`, `cpu`, `cuda` or `metal`.
     pub device: String,
-    /// `auto`, `f32` or `f64`; `auto` is f32.
+    /// `auto`, `f32`, `f64`, or for adapters on a CPU `bf16`: the frozen base is kept in bfloat16,
+    /// and all arithmetic is that of f32. `auto` is f32.
     pub dtype: String,
 
     /// R of the adapters.
@@ -133,7 +136,8 @@ pub struct TrainConfig {
     /// The projections that get an adapter.
     pub lora_target_modules: Vec<String>,
 
-    /// Recompute activations in the backward pass.
+    /// Compute the activations of blocks again in the backward pass: less memory, the same
+    /// gradients, about a third more work. On the CPU.
     pub gradient_checkpointing: bool,
 
     /// Steps between rows of the log.

@@ -87,12 +87,6 @@ impl TrainConfig {
         if self.bf16 && self.fp16 {
             return bad("bf16", "and `fp16` are both true, expected one");
         }
-        if self.gradient_checkpointing {
-            return bad(
-                "gradient_checkpointing",
-                "is true, which is not built yet; set it to false",
-            );
-        }
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let name = &self.run_name;
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {

@@ -129,10 +129,6 @@ fn mistakes_are_named_with_their_line() {
         ),
         ("lr: 1\n", ["train.yaml", "`model_name` is not set"]),
         (
-            "model_name: a\ngradient_checkpointing: true\n",
-            ["train.yaml:2", "not built yet"],
-        ),
-        (
             "model_name: a\nbf16: true\nfp16: true\n",
             ["train.yaml:2", "both true"],
         ),

@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 use candle_core::{DType, Tensor};
 use llm_core::lora::attach;
 use llm_core::model::Decoder;
+use llm_core::ops::Products;
 use llm_core::params::Mode;
 use llm_store::ModelFolder;
 use llm_train::config::{Method, TrainConfig};
@@ -103,6 +104,80 @@ fn lora_learns_leaves_the_base_alone_and_saves_an_adapter_that_loads() {
     }
     let used = TrainConfig::load(&run.path.join("config_used.yaml"), &[]).unwrap();
     assert_eq!(used, config);
+}
+
+#[test]
+fn a_bf16_base_trains_an_adapter_and_full_training_says_that_it_does_not() {
+    let kit = Kit::new(true);
+    let good = TrainConfig {
+        epochs: 20,
+        ..kit.config(&kit.rows())
+    };
+    for (bf16, dtype) in [(true, "auto"), (false, "bf16")] {
+        let config = TrainConfig {
+            bf16,
+            dtype: dtype.into(),
+            ..good.clone()
+        };
+        let (session, _, report, _) = run(&kit, &config);
+        let rounds = bf16 && Products::rounding_is_fast();
+        assert_eq!(session.model.products() == Products::Rounded, rounds);
+        let tensors = session.model.named_tensors().unwrap();
+        let halves = tensors
+            .values()
+            .filter(|t| t.dtype() == DType::BF16)
+            .count();
+        assert_eq!(halves, tensors.values().filter(|t| t.rank() == 2).count());
+        let loss = report.loss.unwrap();
+        assert!(loss.difference.high < 0.0, "{loss:?}");
+    }
+    let full = TrainConfig {
+        method: Method::Full,
+        ..good
+    };
+    let asked = TrainConfig {
+        bf16: true,
+        ..full.clone()
+    };
+    let session = Session::open(asked, Some(&kit.base())).unwrap();
+    assert!(
+        session
+            .warnings
+            .iter()
+            .any(|text| text.contains("trains in f32"))
+    );
+    assert_eq!(session.model.dtype(), DType::F32);
+    let asked = TrainConfig {
+        dtype: "bf16".into(),
+        ..full
+    };
+    assert!(refusal(&kit, asked).0.contains("`dtype` is bf16"));
+}
+
+#[test]
+fn gradient_checkpointing_changes_no_bit_of_a_run() {
+    let kit = Kit::new(true);
+    for method in [Method::Lora, Method::Full] {
+        let [kept, again] = [false, true].map(|gradient_checkpointing| {
+            let config = TrainConfig {
+                method,
+                gradient_checkpointing,
+                ..kit.config(&kit.rows())
+            };
+            let session = Session::open(config, Some(&kit.base())).unwrap();
+            session.train(None, &mut [], None).unwrap();
+            let values = |(name, var): (&str, &candle_core::Var)| {
+                let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                (name.to_owned(), values)
+            };
+            session
+                .parameters
+                .iter()
+                .map(values)
+                .collect::<BTreeMap<_, _>>()
+        });
+        assert!(kept == again, "{method:?}");
+    }
 }
 
 #[test]

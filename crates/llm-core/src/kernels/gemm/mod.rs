@@ -13,17 +13,23 @@
 //! memory.
 
 mod pack;
+mod pairs;
 mod tile;
+mod widen;
 
 use std::mem::MaybeUninit;
 
+use half::bf16;
+
 pub(crate) use pack::{PanelSlots, Panels, View};
+pub(crate) use pairs::{has_pair_products, rounded_product};
+pub(crate) use widen::half_panels;
 
 use super::pool::{self, Tiles};
 use super::scratch::Scratch;
 use super::simd::{Isa, Real};
-use pack::{PanelView, pack_panels, pack_rows, panel_width, panels_len};
-use tile::{Left, Source, Task};
+use pack::{PanelView, pack_panels, pack_rows, panel_width};
+use tile::{Left, Sides, Source, Task};
 
 /// The most of K that a panel holds at once: with 48 columns of f32, 36 KiB of a first-level
 /// cache of 48 KiB, where it stays while all rows of the task pass over it.
@@ -47,6 +53,21 @@ pub(crate) enum Right<'a, E> {
     View(View<'a, E>),
     /// Panels made earlier.
     Panels(&'a Panels<E>),
+    /// A matrix in bf16, widened as it is packed: the bits are those of the widened matrix.
+    Half(View<'a, bf16>),
+    /// Panels in bf16 made earlier, widened as they are read.
+    HalfPanels(&'a Panels<bf16>),
+}
+
+/// More of K: columns to the right of A and rows below B, `C = [A, A'] · [B; B'] + bias`. The
+/// chain of an output goes on over them.
+///
+/// # Shapes
+/// `a [M, R]`, `b [R, N]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Tail<'a, E> {
+    pub(crate) a: View<'a, E>,
+    pub(crate) b: View<'a, E>,
 }
 
 impl<E: Real> Right<'_, E> {
@@ -54,6 +75,8 @@ impl<E: Real> Right<'_, E> {
         match self {
             Self::View(view) => (view.rows, view.columns),
             Self::Panels(panels) => (panels.rows, panels.columns),
+            Self::Half(view) => (view.rows, view.columns),
+            Self::HalfPanels(panels) => (panels.rows, panels.columns),
         }
     }
 }
@@ -63,25 +86,54 @@ impl<E: Real> Right<'_, E> {
 /// # Shapes
 /// `a [M, K]`, `b [K, N]`, `bias [N]` → `[M, N]`.
 pub(crate) fn product<E: Real>(a: View<E>, b: Right<E>, bias: Option<&[E]>) -> Vec<E> {
+    product_with_tail(a, b, None, bias)
+}
+
+/// As [`product`] with a longer K.
+///
+/// # Shapes
+/// `a [M, K]`, `b [K, N]`, `tail` of R more, `bias [N]` → `[M, N]`.
+pub(crate) fn product_with_tail<E: Real>(
+    a: View<E>,
+    b: Right<E>,
+    tail: Option<Tail<E>>,
+    bias: Option<&[E]>,
+) -> Vec<E> {
     let (m, (_, n)) = (a.rows, b.shape());
     assert!(
         bias.is_none_or(|bias| bias.len() == n),
         "a bias of another length than the columns"
     );
+    check_tail(tail, (m, n));
+    let sum = Sum { a, tail, bias };
     let mut out: Vec<E> = Vec::with_capacity(m * n);
-    run(a, b, bias, &mut out.spare_capacity_mut()[..m * n]);
+    run(&sum, b, &mut out.spare_capacity_mut()[..m * n]);
     // SAFETY: `run` wrote every element.
     unsafe { out.set_len(m * n) };
     out
 }
 
+fn check_tail<E>(tail: Option<Tail<E>>, (m, n): (usize, usize)) {
+    assert!(
+        tail.is_none_or(|t| (t.a.rows, t.a.columns, t.b.columns) == (m, t.b.rows, n)),
+        "a tail of another size than its product"
+    );
+}
+
+/// A product without its right-hand side.
+struct Sum<'a, E> {
+    a: View<'a, E>,
+    tail: Option<Tail<'a, E>>,
+    bias: Option<&'a [E]>,
+}
+
 /// Fills `out` completely.
-fn run<E: Real>(a: View<E>, b: Right<E>, bias: Option<&[E]>, out: &mut [MaybeUninit<E>]) {
-    let isa = Isa::active();
+fn run<E: Real>(sum: &Sum<E>, b: Right<E>, out: &mut [MaybeUninit<E>]) {
+    let (isa, a) = (Isa::active(), sum.a);
     let (m, k, (b_rows, n)) = (a.rows, a.columns, b.shape());
     assert!(k == b_rows, "A has {k} columns and B {b_rows} rows");
     let width = panel_width::<E>(isa);
-    let unpacked;
+    let (unpacked, unpacked_half);
     let b = match b {
         Right::Panels(panels) if panels.width == width => Source::Panels(panels.view()),
         Right::Panels(panels) => {
@@ -90,16 +142,21 @@ fn run<E: Real>(a: View<E>, b: Right<E>, bias: Option<&[E]>, out: &mut [MaybeUni
             Source::View(View::row_major(&unpacked, k, n))
         }
         Right::View(view) => Source::View(view),
+        Right::HalfPanels(panels) if panels.width == width => Source::HalfPanels(panels.view()),
+        Right::HalfPanels(panels) => {
+            unpacked_half = panels.unpack();
+            Source::Half(View::row_major(&unpacked_half, k, n))
+        }
+        Right::Half(view) => Source::Half(view),
     };
     let (mut packed_a, mut packed_b);
-    let by_group = matches!(b, Source::View(_)) && m > n;
-    let b = match b {
-        Source::View(view) if by_group => {
-            packed_b = Scratch::new(panels_len(view, width));
-            pack_panels(isa, view, &mut packed_b);
-            Source::Panels(PanelView::new(&packed_b, k, width))
-        }
-        _ => b,
+    let by_group = matches!(b, Source::View(_) | Source::Half(_)) && m > n;
+    let b = if by_group {
+        packed_b = Scratch::new(n.div_ceil(width) * k * width);
+        pack_panels(isa, b, k, &mut packed_b);
+        Source::Panels(PanelView::new(&packed_b, k, width))
+    } else {
+        b
     };
     let a = if by_group || a.is_row_major() {
         Left::View(a)
@@ -112,7 +169,14 @@ fn run<E: Real>(a: View<E>, b: Right<E>, bias: Option<&[E]>, out: &mut [MaybeUni
         true => (ROWS_PER_GROUP, PANELS_PER_GROUP * width),
         false => (rows_per_panel(m, n.div_ceil(width)), width),
     };
-    let task = Task { a, b, bias };
+    let task = Task {
+        sides: Sides { a, b },
+        tail: sum.tail.map(|tail| Sides {
+            a: Left::View(tail.a),
+            b: Source::View(tail.b),
+        }),
+        bias: sum.bias,
+    };
     let cost = tile.1 * k.max(1) * (tile.0.min(m) + ROWS_OF_A_READ);
     let grain = WORTH_A_THREAD.div_ceil(cost.max(1));
     pool::for_each(Tiles::new(out, (m, n), tile), grain, |_, tile| {

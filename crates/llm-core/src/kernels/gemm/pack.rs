@@ -2,8 +2,11 @@
 
 use std::sync::OnceLock;
 
+use half::bf16;
+
 use super::super::pool::{self, Chunks};
 use super::super::simd::{Isa, Kernel, Real, Simd};
+use super::tile::Source;
 
 /// Registers side by side in a panel.
 pub(super) const REGISTERS: usize = 3;
@@ -16,11 +19,11 @@ pub(crate) struct View<'a, E> {
     data: &'a [E],
     pub(super) rows: usize,
     pub(super) columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
 }
 
-impl<'a, E: Real> View<'a, E> {
+impl<'a, E: Copy> View<'a, E> {
     /// `data` as `rows` rows of `columns` neighbours.
     pub(crate) fn row_major(data: &'a [E], rows: usize, columns: usize) -> Self {
         assert!(
@@ -68,7 +71,7 @@ impl<'a, E: Real> View<'a, E> {
 
     /// The memory from element (`row`, `column`) on.
     #[inline(always)]
-    fn from(&self, row: usize, column: usize) -> &'a [E] {
+    pub(super) fn from(&self, row: usize, column: usize) -> &'a [E] {
         &self.data[row * self.row_stride + column * self.column_stride..]
     }
 }
@@ -100,17 +103,19 @@ pub(super) fn block_rows(left: usize, most: usize) -> usize {
 /// The panels of a matrix `[K, N]`: `[N / W][K][W]`, the last one filled up with zeros.
 #[derive(Debug)]
 pub(crate) struct Panels<E> {
-    data: Vec<E>,
+    pub(super) data: Vec<E>,
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) width: usize,
 }
 
-/// Room for the panels of a weight of either type.
+/// Room for the panels of a weight of any type.
 #[derive(Debug, Default)]
 pub(crate) struct PanelSlots {
     pub(crate) f32: OnceLock<Panels<f32>>,
     pub(crate) f64: OnceLock<Panels<f64>>,
+    /// Of a weight in bf16, for f32 on the other side.
+    pub(crate) bf16: OnceLock<Panels<bf16>>,
 }
 
 /// Panels in borrowed memory.
@@ -126,8 +131,8 @@ impl<E: Real> Panels<E> {
     pub(crate) fn new(matrix: View<E>) -> Self {
         let isa = Isa::active();
         let (rows, columns, width) = (matrix.rows, matrix.columns, panel_width::<E>(isa));
-        let mut data = vec![E::ZERO; panels_len(matrix, width)];
-        pack_panels(isa, matrix, &mut data);
+        let mut data = vec![E::ZERO; columns.div_ceil(width) * rows * width];
+        pack_panels(isa, Source::View(matrix), rows, &mut data);
         Self {
             data,
             rows,
@@ -135,7 +140,9 @@ impl<E: Real> Panels<E> {
             width,
         }
     }
+}
 
+impl<E: Copy> Panels<E> {
     pub(super) fn view(&self) -> PanelView<'_, E> {
         PanelView::new(&self.data, self.rows, self.width)
     }
@@ -167,15 +174,10 @@ impl<'a, E> PanelView<'a, E> {
     }
 }
 
-/// Elements of the panels of `matrix`.
-pub(super) fn panels_len<E>(matrix: View<E>, width: usize) -> usize {
-    matrix.columns.div_ceil(width) * matrix.rows * width
-}
-
-/// Packs all of `matrix` into panels, in parallel.
-pub(super) fn pack_panels<E: Real>(isa: Isa, matrix: View<E>, target: &mut [E]) {
+/// Packs all of `matrix`, which has `rows` rows, into panels, in parallel.
+pub(super) fn pack_panels<E: Real>(isa: Isa, matrix: Source<E>, rows: usize, target: &mut [E]) {
     let width = panel_width::<E>(isa);
-    let size = matrix.rows * width;
+    let size = rows * width;
     let grain = WORTH_A_THREAD.div_ceil(size.max(1));
     pool::for_each(Chunks::new(target, size), grain, |index, panel| {
         let at = (0, index * width);
@@ -184,7 +186,7 @@ pub(super) fn pack_panels<E: Real>(isa: Isa, matrix: View<E>, target: &mut [E]) 
 }
 
 struct PackPanel<'a, 'p, E> {
-    matrix: View<'a, E>,
+    matrix: Source<'a, E>,
     at: (usize, usize),
     panel: &'p mut [E],
 }
@@ -194,7 +196,7 @@ impl<E: Real> Kernel<E> for PackPanel<'_, '_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E = E>>(self, s: S) {
-        pack_panel(s, self.matrix, self.at, self.panel);
+        self.matrix.pack(s, self.at, self.panel);
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::mem::MaybeUninit;
 
+use half::bf16;
+
 use super::super::pool::Tile;
 use super::super::scratch::Scratch;
 use super::super::simd::{Isa, Kernel, MAX_LANES, Real, Simd};
 use super::K_BLOCK;
-use super::pack::{PanelView, REGISTERS, View, block_rows, pack_panel, pack_row_group};
+use super::pack::{PanelView, REGISTERS, View, block_rows, pack_row_group};
 
 /// The left-hand side.
 #[derive(Clone, Copy)]
@@ -24,12 +26,24 @@ pub(super) enum Source<'a, E> {
     View(View<'a, E>),
     /// Panels of the whole matrix.
     Panels(PanelView<'a, E>),
+    /// A matrix in bf16, widened as it is packed.
+    Half(View<'a, bf16>),
+    /// Panels in bf16, widened as they are used.
+    HalfPanels(PanelView<'a, bf16>),
+}
+
+/// Both factors.
+#[derive(Clone, Copy)]
+pub(super) struct Sides<'a, E> {
+    pub(super) a: Left<'a, E>,
+    pub(super) b: Source<'a, E>,
 }
 
 /// What all tasks of a product share.
 pub(super) struct Task<'a, E> {
-    pub(super) a: Left<'a, E>,
-    pub(super) b: Source<'a, E>,
+    pub(super) sides: Sides<'a, E>,
+    /// More of K, over which the chains go on.
+    pub(super) tail: Option<Sides<'a, E>>,
     pub(super) bias: Option<&'a [E]>,
 }
 
@@ -48,7 +62,8 @@ struct Work<'a, 'o, E> {
 
 /// A range of K with what happens at its ends.
 #[derive(Clone, Copy)]
-struct Span {
+struct Span<'a, E> {
+    sides: Sides<'a, E>,
     from: usize,
     to: usize,
     /// Whether the output holds sums to go on from.
@@ -62,7 +77,20 @@ impl<E: Real> Kernel<E> for Work<'_, '_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E = E>>(mut self, s: S) {
-        let k = match self.task.a {
+        let tail = self.task.tail;
+        self.carry(s, self.task.sides, (false, tail.is_none()));
+        if let Some(tail) = tail {
+            self.carry(s, tail, (true, true));
+        }
+    }
+}
+
+impl<'a, E: Real> Work<'a, '_, E> {
+    /// Carries the chains over all of the K of `sides`; `ends` says whether sums were there before
+    /// and whether these are the last.
+    #[inline(always)]
+    fn carry<S: Simd<E = E>>(&mut self, s: S, sides: Sides<'a, E>, ends: (bool, bool)) {
+        let k = match sides.a {
             Left::View(view) => view.columns,
             Left::Packed(_, k) => k,
         };
@@ -70,45 +98,39 @@ impl<E: Real> Kernel<E> for Work<'_, '_, E> {
         let mut from = 0;
         loop {
             let to = k.min(from + step);
-            let resumes = from > 0;
-            let ends = to == k;
-            self.add_span(
-                s,
-                Span {
-                    from,
-                    to,
-                    resumes,
-                    ends,
-                },
-            );
-            if ends {
+            let span = Span {
+                sides,
+                from,
+                to,
+                resumes: ends.0 || from > 0,
+                ends: ends.1 && to == k,
+            };
+            self.add_span(s, span);
+            if to == k {
                 return;
             }
             from = to;
         }
     }
-}
 
-impl<E: Real> Work<'_, '_, E> {
     /// Carries the chains of all rows and panels over a range of K.
     #[inline(always)]
-    fn add_span<S: Simd<E = E>>(&mut self, s: S, span: Span) {
+    fn add_span<S: Simd<E = E>>(&mut self, s: S, span: Span<E>) {
         let width = REGISTERS * S::LANES;
         let (rows, count) = (self.out.rows, span.to - span.from);
-        let packs = matches!(self.task.a, Left::View(view) if !view.is_row_major());
+        let packs = matches!(span.sides.a, Left::View(view) if !view.is_row_major());
         let mut a_part = Scratch::new(if packs { rows * count } else { 0 });
-        if let (true, Left::View(view)) = (packs, self.task.a) {
+        if let (true, Left::View(view)) = (packs, span.sides.a) {
             let (at, size) = ((self.out.row, span.from), (rows, count));
             pack_row_group(view, at, size, &mut a_part, S::TILE_ROWS);
         }
-        let on_the_way = matches!(self.task.b, Source::View(_));
+        let on_the_way = !matches!(span.sides.b, Source::Panels(_));
         let mut b_part = Scratch::new(if on_the_way { count * width } else { 0 });
         for column in (0..self.out.columns).step_by(width) {
-            let b = match self.task.b {
+            let b = match span.sides.b {
                 Source::Panels(panels) => panels.part(self.out.column + column, span.from, span.to),
-                Source::View(view) => {
-                    let at = (span.from, self.out.column + column);
-                    pack_panel(s, view, at, &mut b_part);
+                other => {
+                    other.pack(s, (span.from, self.out.column + column), &mut b_part);
                     &b_part[..]
                 }
             };
@@ -124,7 +146,7 @@ impl<E: Real> Work<'_, '_, E> {
         column: usize,
         a_part: &[E],
         b: &[E],
-        span: Span,
+        span: Span<E>,
     ) {
         let mut done = 0;
         while done < self.out.rows {
@@ -148,7 +170,7 @@ impl<E: Real> Work<'_, '_, E> {
         at: (usize, usize),
         a_part: &[E],
         b: &[E],
-        span: Span,
+        span: Span<E>,
     ) {
         let width = REGISTERS * S::LANES;
         let columns = width.min(self.out.columns - at.1);
@@ -163,7 +185,7 @@ impl<E: Real> Work<'_, '_, E> {
             }
         }
         let count = span.to - span.from;
-        match self.task.a {
+        match span.sides.a {
             Left::View(view) if view.is_row_major() => {
                 let mut a: [&[E]; R] = [&[]; R];
                 for (r, a) in a.iter_mut().enumerate() {
@@ -196,7 +218,7 @@ impl<E: Real> Work<'_, '_, E> {
 
 /// `sums [R, W] += a [K][R] · b [K][W]`, one chain over k for each sum.
 #[inline(always)]
-fn add_packed<S: Simd, const R: usize>(
+pub(super) fn add_packed<S: Simd, const R: usize>(
     s: S,
     a: &[S::E],
     b: &[S::E],
@@ -242,7 +264,7 @@ fn add_unpacked<S: Simd, const R: usize>(
 }
 
 #[inline(always)]
-fn load_width<S: Simd>(s: S, source: &[S::E]) -> [S::V; REGISTERS] {
+pub(super) fn load_width<S: Simd>(s: S, source: &[S::E]) -> [S::V; REGISTERS] {
     [
         s.load(source),
         s.load(&source[S::LANES..]),

@@ -22,6 +22,7 @@ mod avx512;
 mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod pair_dot;
 mod portable;
 mod real;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests;
 use std::cell::Cell;
 use std::sync::OnceLock;
 
+pub(crate) use pair_dot::PairDot;
 pub(crate) use real::Real;
 
 /// The widest vector of any instruction set, in elements.

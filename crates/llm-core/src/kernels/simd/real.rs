@@ -5,10 +5,11 @@ use std::ops::Neg;
 use std::sync::OnceLock;
 
 use candle_core::WithDType;
+use half::bf16;
 
 use super::portable::Portable;
 use super::{Isa, Kernel, Simd, math};
-use crate::kernels::gemm::{PanelSlots, Panels};
+use crate::kernels::gemm::{PanelSlots, Panels, Tail, View, rounded_product};
 use crate::kernels::scratch::FreeList;
 
 /// f32 or f64.
@@ -32,6 +33,18 @@ pub(crate) trait Real: WithDType + Neg<Output = Self> + Default + Sync {
     /// `eᵃ` per lane, see [`Simd::exp`].
     fn exp_lanes<S: Simd<E = Self>>(simd: S, a: S::V) -> S::V;
 
+    /// The same number in this type, exactly.
+    fn widen(value: bf16) -> Self;
+    /// The product that rounds `a` to bf16, which f32 has.
+    ///
+    /// # Shapes
+    /// `a [M, K]`, `b [K, N]`, `tail` of R more, `bias [N]` → `[M, N]`.
+    fn rounded_product(
+        a: View<Self>,
+        b: View<bf16>,
+        tail: Option<Tail<Self>>,
+        bias: Option<&[Self]>,
+    ) -> Option<Vec<Self>>;
     /// `√self`.
     fn sqrt(self) -> Self;
     /// `ln self`.
@@ -93,6 +106,21 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn widen(value: bf16) -> Self {
+        // The upper half of an f32, NaN payloads included.
+        f32::from_bits(u32::from(value.to_bits()) << 16)
+    }
+
+    fn rounded_product(
+        a: View<Self>,
+        b: View<bf16>,
+        tail: Option<Tail<Self>>,
+        bias: Option<&[Self]>,
+    ) -> Option<Vec<Self>> {
+        Some(rounded_product(a, b, tail, bias))
+    }
+
+    #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
@@ -136,6 +164,20 @@ impl Real for f64 {
     #[inline(always)]
     fn exp_lanes<S: Simd<E = Self>>(simd: S, a: S::V) -> S::V {
         simd.map_lanes(a, f64::exp)
+    }
+
+    #[inline(always)]
+    fn widen(value: bf16) -> Self {
+        f64::from(value)
+    }
+
+    fn rounded_product(
+        _a: View<Self>,
+        _b: View<bf16>,
+        _tail: Option<Tail<Self>>,
+        _bias: Option<&[Self]>,
+    ) -> Option<Vec<Self>> {
+        None
     }
 
     #[inline(always)]
