@@ -180,8 +180,10 @@ impl<'a, E: Real> Work<'a, '_, E> {
         let mut sums = [[s.zero(); REGISTERS]; R];
         if span.resumes {
             for (sums, out) in sums.iter_mut().zip(&out) {
-                // SAFETY: an earlier span wrote it.
-                *sums = load_columns(s, unsafe { out.assume_init_ref() });
+                let out: *const [MaybeUninit<E>] = &**out;
+                // SAFETY: an earlier span wrote it. (`assume_init_ref` of slices is younger than
+                // the oldest compiler that this builds with.)
+                *sums = load_columns(s, unsafe { &*(out as *const [E]) });
             }
         }
         let count = span.to - span.from;
