@@ -17,18 +17,21 @@
 
 pub(crate) mod backward;
 pub(crate) mod forward;
+mod lanes;
+mod portion;
 mod product;
 
+use std::mem::MaybeUninit;
+
 use super::heads::Heads;
-use super::pool::build;
-use super::rows::grain;
 use super::simd::{MAX_LANES, Real};
 
-/// Keys of a block, counted from position 0. Part of every result's bits.
-const KEY_BLOCK: usize = 64;
-/// Queries of a tile: with 64 × 64 scores, the tiles of both passes stay in the second-level
-/// cache of one core.
-const QUERY_BLOCK: usize = 64;
+/// Keys of a block, counted from position 0. Part of every result's bits. A multiple of the rows
+/// of every register tile.
+const KEY_BLOCK: usize = 96;
+/// Queries of a tile. With 96 × 96 scores, all that a tile works on stays in the second-level
+/// cache of one core, and the right factor of each product in the first.
+const QUERY_TILE: usize = 96;
 
 /// What a query's softmax is recomputed with. Maximum and sum are kept apart, as a log-sum-exp of
 /// both in f32 would round away digits of every weight.
@@ -61,33 +64,33 @@ impl<E: Real> Inputs<'_, E> {
         self.q.heads / self.k.heads
     }
 
-    /// The position of query 0.
+    /// Queries of one key-value head: number `n` is token `n / group` of the group's head
+    /// `n % group`.
+    fn queries(&self) -> usize {
+        self.q.tokens * self.group()
+    }
+
+    /// The position of token 0.
     fn first_position(&self) -> usize {
         self.k.tokens - self.q.tokens
     }
 
-    /// The positions that query `t` reads.
-    fn reads(&self, t: usize) -> std::ops::Range<usize> {
-        let end = self.first_position() + t + 1;
+    /// The positions that query `n` reads.
+    fn reads(&self, n: usize) -> std::ops::Range<usize> {
+        let end = self.first_position() + n / self.group() + 1;
         end.saturating_sub(self.window)..end
     }
 
-    /// The blocks of keys that any of the queries `t..t + rows` reads.
-    fn key_blocks(&self, t: usize, rows: usize) -> std::ops::Range<usize> {
-        self.reads(t).start / KEY_BLOCK..self.reads(t + rows - 1).end.div_ceil(KEY_BLOCK)
+    /// The blocks of keys that any of the queries `n..n + count` reads.
+    fn key_blocks(&self, n: usize, count: usize) -> std::ops::Range<usize> {
+        self.reads(n).start / KEY_BLOCK..self.reads(n + count - 1).end.div_ceil(KEY_BLOCK)
     }
 
-    /// The part of block `block` that query `t` reads, counted from the block's first key.
-    fn reads_in(&self, t: usize, block: usize) -> std::ops::Range<usize> {
-        let (reads, first) = (self.reads(t), block * KEY_BLOCK);
+    /// The part of block `block` that query `n` reads, counted from the block's first key.
+    fn reads_in(&self, n: usize, block: usize) -> std::ops::Range<usize> {
+        let (reads, first) = (self.reads(n), block * KEY_BLOCK);
         let within = |position: usize| position.clamp(first, first + KEY_BLOCK) - first;
         within(reads.start)..within(reads.end)
-    }
-
-    /// Whether all queries `t..t + rows` read the whole block.
-    fn reads_all(&self, t: usize, rows: usize, block: usize) -> bool {
-        let whole = 0..KEY_BLOCK;
-        self.reads_in(t, block) == whole && self.reads_in(t + rows - 1, block) == whole
     }
 }
 
@@ -96,73 +99,17 @@ fn padded(d: usize) -> usize {
     d.next_multiple_of(MAX_LANES)
 }
 
-/// Blocks of keys or values with the head axis first, zero past the last token.
+/// A vector of `len` elements that `write` has given values.
 ///
-/// # Shapes
-/// `x [B, S, K, D]` → `[B · K, blocks, D, KEY_BLOCK]`.
-fn pack_columns<E: Real>(x: Heads<E>) -> Vec<E> {
-    let (blocks, d) = (x.tokens.div_ceil(KEY_BLOCK), x.size);
-    let len = x.batch * x.heads * blocks * d * KEY_BLOCK;
-    build(
-        len,
-        d * KEY_BLOCK,
-        grain(d * KEY_BLOCK),
-        |index, out: &mut [E]| {
-            let (head, first) = (index / blocks, index % blocks * KEY_BLOCK);
-            for j in 0..KEY_BLOCK.min(x.tokens - first) {
-                let row = x.row(head / x.heads, first + j, head % x.heads);
-                for (&value, column) in row.iter().zip(out.chunks_exact_mut(KEY_BLOCK)) {
-                    column[j] = value;
-                }
-            }
-        },
-    )
-}
-
-/// Blocks of keys or values, rows padded to whole vectors, zero past the last token.
-///
-/// # Shapes
-/// `x [B, S, K, D]` → `[B · K, blocks, KEY_BLOCK, padded(D)]`.
-fn pack_rows<E: Real>(x: Heads<E>) -> Vec<E> {
-    let (blocks, width) = (x.tokens.div_ceil(KEY_BLOCK), padded(x.size));
-    let len = x.batch * x.heads * blocks * KEY_BLOCK * width;
-    build(
-        len,
-        KEY_BLOCK * width,
-        grain(KEY_BLOCK * width),
-        |index, out: &mut [E]| {
-            let (head, first) = (index / blocks, index % blocks * KEY_BLOCK);
-            let rows = out
-                .chunks_exact_mut(width)
-                .take(x.tokens - first)
-                .enumerate();
-            for (j, out) in rows {
-                let row = x.row(head / x.heads, first + j, head % x.heads);
-                out[..x.size].copy_from_slice(row);
-            }
-        },
-    )
-}
-
-/// Rows of each head, padded and in blocks of `block` tokens, put into token order and scaled.
-///
-/// # Shapes
-/// `x [B · H, blocks · block, padded(D)]`, `shape` = `[B, T, H, D]` → `[B, T, H, D]`.
-fn to_token_order<E: Real>(x: &[E], block: usize, shape: [usize; 4], scale: E) -> Vec<E> {
-    let [b, t, h, d] = shape;
-    let (tokens, width) = (t.next_multiple_of(block), padded(d));
-    build(
-        b * t * h * d,
-        h * d,
-        grain(h * d),
-        |token, out: &mut [E]| {
-            let (b, t) = (token / t, token % t);
-            for (head, out) in out.chunks_exact_mut(d).enumerate() {
-                let row = &x[((b * h + head) * tokens + t) * width..][..d];
-                out.iter_mut()
-                    .zip(row)
-                    .for_each(|(out, &x)| *out = x * scale);
-            }
-        },
-    )
+/// # Safety
+/// `write` writes every element.
+pub(crate) unsafe fn written<E, R>(
+    len: usize,
+    write: impl FnOnce(&mut [MaybeUninit<E>]) -> R,
+) -> (Vec<E>, R) {
+    let mut values = Vec::with_capacity(len);
+    let result = write(&mut values.spare_capacity_mut()[..len]);
+    // SAFETY: the capacity is at least `len`, and the caller vouches for the elements.
+    unsafe { values.set_len(len) };
+    (values, result)
 }

@@ -117,6 +117,29 @@ impl Attention {
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Result<Tensor> {
+        let read = match (&self.qkv, cache) {
+            // Nothing happens to q, k and v between projection and attention.
+            (Qkv::Packed(packed), None) if self.qk_norm.is_none() && at.rope.is_none() => {
+                let qkv = packed.forward(x, pass)?;
+                let (h, k) = (self.heads, self.kv_heads);
+                pass.ops.causal_attention_packed(&qkv, h, k, &self.spec)?
+            }
+            (_, cache) => self.read(x, at, cache, pass)?,
+        };
+        self.output.forward(&read, pass)
+    }
+
+    /// What each head reads.
+    ///
+    /// # Shapes
+    /// `x [B, T, C]` → `[B, T, H · D]`.
+    fn read(
+        &self,
+        x: &Tensor,
+        at: &Positions,
+        cache: Option<&mut LayerCache>,
+        pass: &Pass,
+    ) -> Result<Tensor> {
         let (b, t, _c) = x.dims3()?;
         let (mut q, mut k, v) = self.project(x, pass)?;
         if let Some((q_norm, k_norm)) = &self.qk_norm {
@@ -132,12 +155,7 @@ impl Attention {
             None => (k, v),
         };
         let read = pass.ops.causal_attention(&q, &k, &v, &self.spec)?;
-        self.output.forward(
-            &pass
-                .ops
-                .reshape(&read, (b, t, self.heads * self.head_dim))?,
-            pass,
-        )
+        pass.ops.reshape(&read, (b, t, self.heads * self.head_dim))
     }
 
     /// # Shapes

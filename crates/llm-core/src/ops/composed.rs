@@ -81,6 +81,19 @@ pub(super) fn causal_attention(
     Ok(weights.matmul(&heads(v)?)?.transpose(1, 2)?.contiguous()?)
 }
 
+pub(super) fn causal_attention_packed(
+    qkv: &Tensor,
+    (h, kv): (usize, usize),
+    spec: &AttentionSpec,
+) -> Result<Tensor> {
+    let (b, t, width) = qkv.dims3()?;
+    let d = width / (h + 2 * kv);
+    let by_head = qkv.reshape((b, t, h + 2 * kv, d))?;
+    let part = |first, count| by_head.narrow(2, first, count);
+    let read = causal_attention(&part(0, h)?, &part(h, kv)?, &part(h + kv, kv)?, spec)?;
+    Ok(read.reshape((b, t, h * d))?)
+}
+
 pub(super) fn gelu(x: &Tensor, kind: GeluKind) -> Result<Tensor> {
     // Not `gelu` and `gelu_erf`: their backward has constants of six digits, an error of 4e-7.
     let gate = match kind {

@@ -172,6 +172,26 @@ impl Ops {
         }
     }
 
+    /// As [`Ops::causal_attention`] over `heads` queries, `kv_heads` keys and `kv_heads` values that
+    /// lie side by side, as one projection leaves them: read in place, and the gradient is written
+    /// as one tensor.
+    ///
+    /// # Shapes
+    /// `qkv [B, T, (H + 2K) · D]` → `[B, T, H · D]`.
+    pub fn causal_attention_packed(
+        self,
+        qkv: &Tensor,
+        heads: usize,
+        kv_heads: usize,
+        spec: &AttentionSpec,
+    ) -> Result<Tensor> {
+        attention::check_packed(qkv, (heads, kv_heads), spec)?;
+        match self {
+            Self::Fused => attention::causal_attention_packed(qkv, (heads, kv_heads), spec),
+            Self::Composed => composed::causal_attention_packed(qkv, (heads, kv_heads), spec),
+        }
+    }
+
     /// The Gaussian error linear unit (Hendrycks and Gimpel 2016).
     ///
     /// # Shapes

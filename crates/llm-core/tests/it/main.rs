@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod adamw;
 #[cfg(test)]
+mod attention;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod checkpointing;

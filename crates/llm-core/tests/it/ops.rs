@@ -64,9 +64,9 @@ impl Attention {
     }
 }
 
-/// Blocks of 64 keys are crossed, groups of 1, 2 and 4 heads, windows inside and across blocks,
+/// Blocks of 96 keys are crossed, groups of 1, 2 and 4 heads, windows inside and across blocks,
 /// cached keys, one query, head sizes below, at and above a vector.
-pub(crate) const ATTENTIONS: [Attention; 9] = [
+pub(crate) const ATTENTIONS: [Attention; 12] = [
     Attention {
         b: 1,
         t: 1,
@@ -148,6 +148,33 @@ pub(crate) const ATTENTIONS: [Attention; 9] = [
         d: 33,
         window: Some(20),
     },
+    Attention {
+        b: 1,
+        t: 200,
+        s: 200,
+        h: 2,
+        kv: 1,
+        d: 40,
+        window: None,
+    },
+    Attention {
+        b: 1,
+        t: 130,
+        s: 230,
+        h: 1,
+        kv: 1,
+        d: 1,
+        window: Some(97),
+    },
+    Attention {
+        b: 1,
+        t: 98,
+        s: 98,
+        h: 2,
+        kv: 2,
+        d: 64,
+        window: None,
+    },
 ];
 
 /// Every operation but the linear projection.
@@ -176,6 +203,13 @@ pub(crate) fn cases() -> Vec<Case> {
             o.cross_entropy(&x[0], &targets, 0.25)
         }),
         case("dropout", &[&[3, 67]], |o, x| o.dropout(&x[0], 0.3, 11)),
+        case("packed attention", &[&[2, 101, 30]], |o, x| {
+            let spec = AttentionSpec {
+                scale: 0.4,
+                window: Some(99),
+            };
+            o.causal_attention_packed(&x[0], 4, 1, &spec)
+        }),
         case("embedding", &[&[7, 5]], move |o, x| {
             o.embedding(&x[0], &ids)
         }),

@@ -1,275 +1,175 @@
-//! Backward: each key-value head recomputes the weights block by block.
+//! Backward: the weights are recomputed from the maximum and the sum of each query.
+//!
+//! A task is a key-value head, or where those are few a portion of its queries; how it is cut
+//! depends on the shape alone, and portions are added in order, so that the number of threads
+//! does not show in the result.
 
-use super::product::Product;
-use super::{
-    Inputs, KEY_BLOCK, QUERY_BLOCK, RowSoftmax, pack_columns, pack_rows, padded, to_token_order,
-};
-use crate::kernels::heads::Heads;
+use std::mem::MaybeUninit;
+
+use super::portion::{Portion, Sums};
+use super::{Inputs, QUERY_TILE, RowSoftmax, padded, written};
+use crate::kernels::heads::{Heads, HeadsMut, RowsMut};
 use crate::kernels::pool::{Chunks, for_each};
-use crate::kernels::rows::{grain, sum_map};
-use crate::kernels::simd::{Isa, Kernel, Real, Simd};
+use crate::kernels::rows::grain;
+use crate::kernels::simd::{Isa, Real};
+
+/// Tasks that there should be at least, for threads to share. Each more costs memory for its sums.
+const LEAST_TASKS: usize = 8;
+/// What the gradients are computed from.
+#[derive(Clone, Copy)]
+pub(crate) struct Saved<'a, E> {
+    pub(crate) inputs: Inputs<'a, E>,
+    /// What [`attend`](super::forward::attend) returned.
+    pub(crate) rows: &'a [RowSoftmax<E>],
+    /// `[B, T, H, D]`
+    pub(crate) out: Heads<'a, E>,
+    /// The gradient of `out` `[B, T, H, D]`
+    pub(crate) d_out: Heads<'a, E>,
+}
+
+/// Where the gradients of queries, keys and values go; every element is written.
+struct Gradients<'a, E> {
+    /// `[B, T, H, D]`
+    q: HeadsMut<'a, MaybeUninit<E>>,
+    /// `[B, S, K, D]`
+    k: HeadsMut<'a, MaybeUninit<E>>,
+    /// `[B, S, K, D]`
+    v: HeadsMut<'a, MaybeUninit<E>>,
+}
 
 /// The gradients of queries, keys and values.
-pub(crate) struct Gradients<E> {
-    /// `[B, T, H, D]`
-    pub(crate) q: Vec<E>,
-    /// `[B, S, K, D]`
-    pub(crate) k: Vec<E>,
-    /// `[B, S, K, D]`
-    pub(crate) v: Vec<E>,
-}
-
-/// The gradients for the gradient `d_out` of `out`.
 ///
 /// # Shapes
-/// `rows [B, H, T]`, `out` and `d_out [B, T, H, D]`.
-pub(crate) fn gradients<E: Real>(
-    inputs: Inputs<E>,
-    rows: &[RowSoftmax<E>],
-    out: Heads<E>,
-    d_out: Heads<E>,
-) -> Gradients<E> {
-    let (b, t, h, d) = (
-        inputs.q.batch,
-        inputs.q.tokens,
-        inputs.q.heads,
-        inputs.q.size,
-    );
-    let (s, kv, group) = (inputs.k.tokens, inputs.k.heads, inputs.group());
-    let (blocks, width) = (s.div_ceil(KEY_BLOCK), padded(d));
-    let key_len = blocks * KEY_BLOCK * width;
-    let mut dq = vec![E::ZERO; b * h * t * width];
-    let (mut dk, mut dv) = (
-        vec![E::ZERO; b * kv * key_len],
-        vec![E::ZERO; b * kv * key_len],
-    );
-    if b * t * h * d > 0 {
-        let (keys_t, keys) = (pack_columns(inputs.k), pack_rows(inputs.k));
-        let values_t = pack_columns(inputs.v);
-        let isa = Isa::active();
-        let outputs = (
-            Chunks::new(&mut dq, group * t * width),
-            Chunks::new(&mut dk, key_len),
-            Chunks::new(&mut dv, key_len),
-        );
-        let work = grain(group * t * s.min(inputs.window) * d);
-        for_each(outputs, work, |index, (dq, dk, dv)| {
-            let columns = index * blocks * d * KEY_BLOCK..(index + 1) * blocks * d * KEY_BLOCK;
-            isa.run(Head {
-                inputs,
-                rows: &rows[index * group * t..][..group * t],
-                out,
-                d_out,
-                b: index / kv,
-                kv: index % kv,
-                keys_t: &keys_t[columns.clone()],
-                values_t: &values_t[columns],
-                keys: &keys[index * key_len..][..key_len],
-                dq,
-                dk,
-                dv,
+/// `[B, T, H, D]`, `[B, S, K, D]`, `[B, S, K, D]`.
+pub(crate) fn d_separate<E: Real>(saved: Saved<E>) -> [Vec<E>; 3] {
+    let (q, k) = (saved.inputs.q, saved.inputs.k);
+    let of_q = [q.batch, q.tokens, q.size];
+    let of_k = [k.batch, k.tokens, k.size];
+    let len = |[b, t, d]: [usize; 3], heads| b * t * heads * d;
+    let write = |q_out: &mut [MaybeUninit<E>]| {
+        let write = |k_out: &mut [MaybeUninit<E>]| {
+            let write = |v_out: &mut [MaybeUninit<E>]| {
+                let [q] = HeadsMut::side_by_side(q_out, of_q, [q.heads]);
+                let [v] = HeadsMut::side_by_side(v_out, of_k, [k.heads]);
+                let [k] = HeadsMut::side_by_side(k_out, of_k, [k.heads]);
+                gradients(saved, Gradients { q, k, v });
+            };
+            // SAFETY: `gradients` writes every element.
+            unsafe { written(len(of_k, k.heads), write) }
+        };
+        // SAFETY: as above.
+        unsafe { written(len(of_k, k.heads), write) }
+    };
+    // SAFETY: as above.
+    let (dq, (dk, (dv, ()))) = unsafe { written(len(of_q, q.heads), write) };
+    [dq, dk, dv]
+}
+
+/// The gradients of queries, keys and values that lie side by side in each token.
+///
+/// # Shapes
+/// `[B, T, (H + 2K) · D]`.
+pub(crate) fn d_packed<E: Real>(saved: Saved<E>) -> Vec<E> {
+    let (q, kv) = (saved.inputs.q, saved.inputs.k.heads);
+    let len = q.batch * q.tokens * (q.heads + 2 * kv) * q.size;
+    let write = |out: &mut [MaybeUninit<E>]| {
+        let shape = [q.batch, q.tokens, q.size];
+        let [q, k, v] = HeadsMut::side_by_side(out, shape, [q.heads, kv, kv]);
+        gradients(saved, Gradients { q, k, v });
+    };
+    // SAFETY: `gradients` writes every element, and q, k and v cover the tensor.
+    unsafe { written(len, write) }.0
+}
+
+/// Writes the gradients.
+fn gradients<E: Real>(saved: Saved<E>, gradients: Gradients<E>) {
+    let inputs = saved.inputs;
+    let (queries, kv, s) = (inputs.queries(), inputs.k.heads, inputs.k.tokens);
+    let heads = inputs.q.batch * kv;
+    let Gradients { q, k, v } = gradients;
+    if queries * inputs.q.size == 0 {
+        let zero = |_, (mut k, mut v): (RowsMut<_>, RowsMut<_>)| {
+            (0..s).for_each(|row| {
+                k.row_mut(row).fill(MaybeUninit::new(E::ZERO));
+                v.row_mut(row).fill(MaybeUninit::new(E::ZERO));
             });
+        };
+        return for_each((k, v), 1, zero);
+    }
+    let cuts = portions(&inputs, heads);
+    let parts = cuts.len();
+    let isa = Isa::active();
+    let task = |index: usize, dq: RowsMut<_>, sums: Sums<_>| {
+        let first = cuts[index % parts];
+        let head = index / parts;
+        isa.run(Portion {
+            saved,
+            b: head / kv,
+            kv: head % kv,
+            queries: first..first + dq.len(),
+            dq,
+            sums,
+        });
+    };
+    let work = grain(queries / parts * s.min(inputs.window) * inputs.q.size);
+    let q = q.in_pieces(inputs.group(), cuts.clone());
+    if parts == 1 {
+        return for_each((q, k, v), work, |index, (q, k, v)| {
+            task(index, q, Sums::Whole(k, v));
         });
     }
-    // dS K lacks the factor of dQ; dSᵀ met queries that had it.
-    let scale = E::from_f64(inputs.scale);
-    Gradients {
-        q: to_token_order(&dq, 1, [b, t, h, d], scale),
-        k: to_token_order(&dk, KEY_BLOCK, [b, s, kv, d], E::ONE),
-        v: to_token_order(&dv, KEY_BLOCK, [b, s, kv, d], E::ONE),
-    }
+    let len = s * padded(inputs.q.size);
+    let mut partial = vec![E::ZERO; heads * parts * 2 * len];
+    for_each(
+        (q, Chunks::new(&mut partial, 2 * len)),
+        work,
+        |index, (q, partial)| task(index, q, Sums::Part(partial)),
+    );
+    for_each((k, v), 1, |head, (mut k, mut v)| {
+        let partial = &partial[head * parts * 2 * len..][..parts * 2 * len];
+        add_parts(&mut k, partial, 2 * len);
+        add_parts(&mut v, &partial[len..], 2 * len);
+    });
 }
 
-/// One key-value head with the query heads that read it.
-struct Head<'a, E> {
-    inputs: Inputs<'a, E>,
-    /// `[H / K, T]`
-    rows: &'a [RowSoftmax<E>],
-    out: Heads<'a, E>,
-    d_out: Heads<'a, E>,
-    /// Batch row and key-value head.
-    b: usize,
-    kv: usize,
-    /// `[blocks, D, KEY_BLOCK]`
-    keys_t: &'a [E],
-    /// `[blocks, D, KEY_BLOCK]`
-    values_t: &'a [E],
-    /// `[blocks, KEY_BLOCK, padded(D)]`
-    keys: &'a [E],
-    /// `[H / K, T, padded(D)]`
-    dq: &'a mut [E],
-    /// `[blocks, KEY_BLOCK, padded(D)]`
-    dk: &'a mut [E],
-    /// `[blocks, KEY_BLOCK, padded(D)]`
-    dv: &'a mut [E],
+/// The first query of each portion of a head's queries, of about the same work.
+fn portions<E: Real>(inputs: &Inputs<E>, heads: usize) -> Vec<usize> {
+    let queries = inputs.queries();
+    let tiles = || (0..queries).step_by(QUERY_TILE);
+    let blocks = |first: usize| {
+        inputs
+            .key_blocks(first, QUERY_TILE.min(queries - first))
+            .len()
+    };
+    let parts = LEAST_TASKS.div_ceil(heads).min(tiles().count());
+    let total: usize = tiles().map(blocks).sum();
+    let (mut cuts, mut done) = (vec![0], 0);
+    for first in tiles() {
+        if done * parts >= cuts.len() * total {
+            cuts.push(first);
+        }
+        done += blocks(first);
+    }
+    cuts
 }
 
-/// One query head's rows, padded, and room for a block of scores.
-struct Queries<E> {
-    /// scale · q `[T, padded(D)]`
-    q: Vec<E>,
-    /// `[T, padded(D)]`
-    d_out: Vec<E>,
-    /// rowsum(dO ∘ O) `[T]`
-    overlap: Vec<E>,
-    /// P `[QUERY_BLOCK, KEY_BLOCK]`
-    weights: Vec<E>,
-    /// dS `[QUERY_BLOCK, KEY_BLOCK]`
-    d_scores: Vec<E>,
-}
-
-impl<E: Real> Kernel<E> for Head<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<E = E>>(mut self, simd: S) {
-        let t = self.inputs.q.tokens;
-        for g in 0..self.inputs.group() {
-            let mut queries = self.queries(simd, self.kv * self.inputs.group() + g);
-            for first in (0..t).step_by(QUERY_BLOCK) {
-                let rows = QUERY_BLOCK.min(t - first);
-                for block in self.inputs.key_blocks(first, rows) {
-                    self.weigh(simd, &mut queries, g, (first, rows), block);
-                    self.accumulate(simd, &queries, g, (first, rows), block);
-                }
+/// The sum of `parts`, in order.
+///
+/// # Shapes
+/// `parts [count, .., S, padded(D)]`, `step` elements from one to the next → `[S, D]`.
+pub(super) fn add_parts<E: Real>(out: &mut RowsMut<MaybeUninit<E>>, parts: &[E], step: usize) {
+    let width = padded(out.size());
+    for row in 0..out.len() {
+        let out = out.row_mut(row);
+        let mut parts = parts.chunks(step).map(|part| &part[row * width..]);
+        for (out, &x) in out.iter_mut().zip(parts.next().unwrap_or_default()) {
+            out.write(x);
+        }
+        for part in parts {
+            for (out, &x) in out.iter_mut().zip(part) {
+                // SAFETY: the first part has given every element a value.
+                out.write(unsafe { out.assume_init() } + x);
             }
         }
-    }
-}
-
-impl<E: Real> Head<'_, E> {
-    #[inline(always)]
-    fn queries<S: Simd<E = E>>(&self, simd: S, h: usize) -> Queries<E> {
-        let (t, width) = (self.inputs.q.tokens, padded(self.inputs.q.size));
-        let scale = E::from_f64(self.inputs.scale);
-        let mut queries = Queries {
-            q: vec![E::ZERO; t * width],
-            d_out: vec![E::ZERO; t * width],
-            overlap: Vec::with_capacity(t),
-            weights: vec![E::ZERO; QUERY_BLOCK * KEY_BLOCK],
-            d_scores: vec![E::ZERO; QUERY_BLOCK * KEY_BLOCK],
-        };
-        let rows = queries
-            .q
-            .chunks_exact_mut(width)
-            .zip(queries.d_out.chunks_exact_mut(width));
-        for (t, (q, padded_d_out)) in rows.enumerate() {
-            let row = self.inputs.q.row(self.b, t, h);
-            q.iter_mut().zip(row).for_each(|(q, &x)| *q = x * scale);
-            let (out, d_out) = (self.out.row(self.b, t, h), self.d_out.row(self.b, t, h));
-            padded_d_out[..d_out.len()].copy_from_slice(d_out);
-            let overlap = sum_map(simd, [out, d_out], |[o, g]| simd.mul(o, g));
-            queries.overlap.push(E::from_f64(overlap));
-        }
-        queries
-    }
-
-    /// P and dS of a tile.
-    #[inline(always)]
-    fn weigh<S: Simd<E = E>>(
-        &self,
-        simd: S,
-        queries: &mut Queries<E>,
-        g: usize,
-        (first, rows): (usize, usize),
-        block: usize,
-    ) {
-        let (d, width) = (self.inputs.q.size, padded(self.inputs.q.size));
-        let columns = block * d * KEY_BLOCK..(block + 1) * d * KEY_BLOCK;
-        let Queries {
-            q,
-            d_out,
-            overlap,
-            weights,
-            d_scores,
-        } = queries;
-        let products = [
-            (&*q, &self.keys_t[columns.clone()], &mut *weights),
-            (&*d_out, &self.values_t[columns], &mut *d_scores),
-        ];
-        for (a, b, c) in products {
-            c.fill(E::ZERO);
-            let a = &a[first * width..];
-            Product {
-                a,
-                a_strides: (width, 1),
-                b,
-                c,
-                width: KEY_BLOCK,
-                rows,
-                depth: d,
-            }
-            .run(simd);
-        }
-        let tile = weights
-            .chunks_exact_mut(KEY_BLOCK)
-            .zip(d_scores.chunks_exact_mut(KEY_BLOCK));
-        for (t, (weights, d_scores)) in (first..first + rows).zip(tile) {
-            let row = self.rows[g * self.inputs.q.tokens + t];
-            let (max, sum) = (simd.splat(row.max), simd.splat(row.reciprocal_sum));
-            let overlap = simd.splat(overlap[t]);
-            let lanes = weights.chunks_exact_mut(S::LANES);
-            for (p, ds) in lanes.zip(d_scores.chunks_exact_mut(S::LANES)) {
-                let weight = simd.mul(simd.exp(simd.sub(simd.load(p), max)), sum);
-                simd.store(p, weight);
-                simd.store(ds, simd.mul(weight, simd.sub(simd.load(ds), overlap)));
-            }
-            let reads = self.inputs.reads_in(t, block);
-            for row in [weights, d_scores] {
-                row[..reads.start].fill(E::ZERO);
-                row[reads.end..].fill(E::ZERO);
-            }
-        }
-    }
-
-    /// Adds a tile's share of the three gradients.
-    #[inline(always)]
-    fn accumulate<S: Simd<E = E>>(
-        &mut self,
-        simd: S,
-        queries: &Queries<E>,
-        g: usize,
-        (first, rows): (usize, usize),
-        block: usize,
-    ) {
-        let width = padded(self.inputs.q.size);
-        let keys = block * KEY_BLOCK * width..(block + 1) * KEY_BLOCK * width;
-        let by_key = (1, KEY_BLOCK);
-        let (q, d_out) = (&queries.q[first * width..], &queries.d_out[first * width..]);
-        let (weights, d_scores) = (&queries.weights, &queries.d_scores);
-        let c = &mut self.dv[keys.clone()];
-        Product {
-            a: weights,
-            a_strides: by_key,
-            b: d_out,
-            c,
-            width,
-            rows: KEY_BLOCK,
-            depth: rows,
-        }
-        .run(simd);
-        let c = &mut self.dk[keys.clone()];
-        Product {
-            a: d_scores,
-            a_strides: by_key,
-            b: q,
-            c,
-            width,
-            rows: KEY_BLOCK,
-            depth: rows,
-        }
-        .run(simd);
-        let c = &mut self.dq[(g * self.inputs.q.tokens + first) * width..];
-        let (b, depth) = (&self.keys[keys], KEY_BLOCK);
-        Product {
-            a: d_scores,
-            a_strides: (KEY_BLOCK, 1),
-            b,
-            c,
-            width,
-            rows,
-            depth,
-        }
-        .run(simd);
     }
 }

@@ -1,17 +1,25 @@
 //! Forward: a tile of queries walks the blocks of keys that it reads.
+//!
+//! Scores lie transposed, a query to a lane and a key to a row: keys and values are then read
+//! element by element where they lie, and softmax goes down the rows without folding a vector.
 
-use super::product::Product;
-use super::{
-    Inputs, KEY_BLOCK, QUERY_BLOCK, RowSoftmax, pack_columns, pack_rows, padded, to_token_order,
-};
+use std::mem::MaybeUninit;
+
+use candle_core::WithDType;
+
+use super::lanes::{Lanes, SPAN, Span, carve, carved_len};
+use super::product::{Emit, Product, Store};
+use super::{Inputs, KEY_BLOCK, QUERY_TILE, RowSoftmax, written};
+use crate::kernels::heads::{HeadsMut, RowsMut};
 use crate::kernels::pool::{Chunks, for_each};
 use crate::kernels::rows::grain;
+use crate::kernels::scratch::Scratch;
 use crate::kernels::simd::{Isa, Kernel, Real, Simd};
 
 /// What the queries read, and each query's softmax.
 ///
 /// # Shapes
-/// `[B, T, H, D]`, `[B, H, T]`.
+/// `[B, T, H, D]`, `[B, K, queries up to whole tiles]`.
 pub(crate) fn attend<E: Real>(inputs: Inputs<E>) -> (Vec<E>, Vec<RowSoftmax<E>>) {
     let (b, t, h, d) = (
         inputs.q.batch,
@@ -22,63 +30,58 @@ pub(crate) fn attend<E: Real>(inputs: Inputs<E>) -> (Vec<E>, Vec<RowSoftmax<E>>)
     if b * t * h * d == 0 {
         return (Vec::new(), Vec::new());
     }
-    let (keys, values) = (pack_columns(inputs.k), pack_rows(inputs.v));
-    let (tile, width) = (QUERY_BLOCK.min(t), padded(d));
-    let tiles = t.div_ceil(tile);
-    let mut out = vec![E::ZERO; b * h * tiles * tile * width];
-    let unset = RowSoftmax {
-        max: E::ZERO,
-        reciprocal_sum: E::ZERO,
-    };
-    let mut rows = vec![unset; b * h * tiles * tile];
+    let (queries, group) = (inputs.queries(), inputs.group());
+    let tile = QUERY_TILE.min(queries);
+    let tiles = queries.div_ceil(tile);
+    let mut rows = vec![RowSoftmax::default(); b * inputs.k.heads * tiles * tile];
     let isa = Isa::active();
-    let outputs = (
-        Chunks::new(&mut out, tile * width),
-        Chunks::new(&mut rows, tile),
-    );
     // Half of the products that a tile would make without a mask.
     let work = grain(tile * inputs.k.tokens.min(inputs.window) * d / 2);
-    for_each(outputs, work, |index, (out, rows)| {
-        let (head, first) = (index / tiles, index % tiles * tile);
-        let (b, h) = (head / h, head % h);
-        let kv = b * inputs.k.heads + h / inputs.group();
-        let blocks = inputs.k.tokens.div_ceil(KEY_BLOCK);
-        let keys = &keys[kv * blocks * d * KEY_BLOCK..][..blocks * d * KEY_BLOCK];
-        let values = &values[kv * blocks * KEY_BLOCK * width..][..blocks * KEY_BLOCK * width];
-        isa.run(Tile {
-            inputs,
-            b,
-            h,
-            first,
-            keys,
-            values,
-            out,
-            rows,
+    let write = |out: &mut [MaybeUninit<E>]| {
+        let [out] = HeadsMut::side_by_side(out, [b, t, d], [h]);
+        let out = out.in_pieces(group, (0..tiles).map(|i| i * tile).collect());
+        let outputs = (out, Chunks::new(&mut rows, tile));
+        for_each(outputs, work, |index, (out, rows)| {
+            let head = index / tiles;
+            isa.run(Tile {
+                inputs,
+                b: head / inputs.k.heads,
+                kv: head % inputs.k.heads,
+                lanes: Lanes::new(index % tiles * tile, out.len()),
+                out,
+                rows,
+            });
         });
-    });
-    let saved = rows
-        .chunks_exact(tiles * tile)
-        .flat_map(|head| &head[..t])
-        .copied()
-        .collect();
-    (to_token_order(&out, tile, [b, t, h, d], E::ONE), saved)
+    };
+    // SAFETY: the pieces cover the tensor, and each tile writes all rows of its piece.
+    let (out, ()) = unsafe { written(b * t * h * d, write) };
+    (out, rows)
 }
 
 struct Tile<'a, E> {
     inputs: Inputs<'a, E>,
-    /// Batch row and query head.
+    /// Batch row and key-value head.
     b: usize,
-    h: usize,
-    /// The first query.
-    first: usize,
-    /// `[blocks, D, KEY_BLOCK]`
-    keys: &'a [E],
-    /// `[blocks, KEY_BLOCK, padded(D)]`
-    values: &'a [E],
-    /// `[tile, padded(D)]`, zero before; its rows past the last query stay so.
-    out: &'a mut [E],
-    /// `[tile]`
+    kv: usize,
+    lanes: Lanes,
+    /// `[queries, D]`
+    out: RowsMut<'a, MaybeUninit<E>>,
+    /// `[queries]`
     rows: &'a mut [RowSoftmax<E>],
+}
+
+/// What a tile works on; a query to a lane.
+struct Work<'a, E> {
+    /// scale · q `[D, width]`
+    queries: &'a mut [E],
+    /// What was read so far, relative to `max` `[D, width]`
+    out: &'a mut [E],
+    /// Scores, then weights, of a span `[KEY_BLOCK, SPAN vectors]`
+    scores: &'a mut [E],
+    /// The largest score so far `[width]`
+    max: &'a mut [E],
+    /// Σ exp(s − max) so far, later its reciprocal `[width]`
+    sum: &'a mut [E],
 }
 
 impl<E: Real> Kernel<E> for Tile<'_, E> {
@@ -86,134 +89,169 @@ impl<E: Real> Kernel<E> for Tile<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E = E>>(mut self, simd: S) {
-        let d = self.inputs.q.size;
-        let rows = self.rows.len().min(self.inputs.q.tokens - self.first);
+        let (d, width) = (self.inputs.q.size, self.lanes.width);
+        let lens = [
+            d * width,
+            d * width,
+            KEY_BLOCK * SPAN * S::LANES,
+            width,
+            width,
+        ];
+        let mut buffer = Scratch::new(carved_len(&lens));
+        let [queries, out, scores, max, sum] = carve(&mut buffer, lens);
+        let mut work = Work {
+            queries,
+            out,
+            scores,
+            max,
+            sum,
+        };
+        let at = (self.b, self.kv, self.inputs.group());
         let scale = E::from_f64(self.inputs.scale);
-        let queries: Vec<E> = (self.first..self.first + rows)
-            .flat_map(|t| self.inputs.q.row(self.b, t, self.h))
-            .map(|&x| x * scale)
-            .collect();
-        let lowest = E::from_f64(f64::NEG_INFINITY);
-        // Until the end, the place of the reciprocal holds the sum.
-        self.rows.fill(RowSoftmax {
-            max: lowest,
-            reciprocal_sum: E::ZERO,
-        });
-        let mut scores = vec![E::ZERO; rows * KEY_BLOCK];
-        for block in self.inputs.key_blocks(self.first, rows) {
-            scores.fill(E::ZERO);
-            Product {
-                a: &queries,
-                a_strides: (d, 1),
-                b: &self.keys[block * d * KEY_BLOCK..],
-                c: &mut scores,
-                width: KEY_BLOCK,
-                rows,
-                depth: d,
+        self.lanes
+            .columns(simd, &self.inputs.q, at, scale, work.queries);
+        work.out.fill(E::ZERO);
+        work.max.fill(E::from_f64(f64::NEG_INFINITY));
+        work.sum.fill(E::ZERO);
+        for block in self.inputs.key_blocks(self.lanes.first, self.lanes.count) {
+            for span in self.lanes.spans::<S, E>(self.inputs, block) {
+                if span.keys.is_empty() {
+                    continue;
+                }
+                match span.vectors {
+                    1 => self.read::<S, 1>(simd, &mut work, block, &span),
+                    2 => self.read::<S, 2>(simd, &mut work, block, &span),
+                    _ => self.read::<S, SPAN>(simd, &mut work, block, &span),
+                }
             }
-            .run(simd);
-            self.weigh(simd, block, &mut scores);
-            self.read(simd, block, rows, &scores);
         }
-        let width = padded(d);
-        for (row, out) in self
-            .rows
-            .iter_mut()
-            .zip(self.out.chunks_exact_mut(width))
-            .take(rows)
-        {
-            row.reciprocal_sum = E::ONE / row.reciprocal_sum;
-            scale_row(simd, out, row.reciprocal_sum);
+        for sum in work.sum.iter_mut() {
+            *sum = E::ONE / *sum;
         }
+        for (lane, row) in self.rows.iter_mut().take(self.lanes.count).enumerate() {
+            *row = RowSoftmax {
+                max: work.max[lane],
+                reciprocal_sum: work.sum[lane],
+            };
+        }
+        self.lanes.rows(simd, work.out, work.sum, &mut self.out, 0);
     }
 }
 
 impl<E: Real> Tile<'_, E> {
-    /// Turns a block of scores into weights relative to the largest score so far, and what was
-    /// read before with them.
+    /// Lets a span of queries read a block.
     #[inline(always)]
-    fn weigh<S: Simd<E = E>>(&mut self, simd: S, block: usize, scores: &mut [E]) {
-        let width = padded(self.inputs.q.size);
-        let lowest = E::from_f64(f64::NEG_INFINITY);
-        for (i, scores) in scores.chunks_exact_mut(KEY_BLOCK).enumerate() {
-            let reads = self.inputs.reads_in(self.first + i, block);
-            if reads.is_empty() {
-                continue;
+    fn read<S: Simd<E = E>, const N: usize>(
+        &self,
+        simd: S,
+        work: &mut Work<E>,
+        block: usize,
+        span: &Span,
+    ) {
+        let (width, line) = (self.lanes.width, N * S::LANES);
+        let first = block * KEY_BLOCK + span.keys.start;
+        let (keys, values) = (&self.inputs.k, &self.inputs.v);
+        let scores = Product {
+            a: keys.from(self.b, first, self.kv),
+            a_stride: keys.strides[1],
+            b: &work.queries[span.column..],
+            b_stride: width,
+            rows: span.keys.len(),
+            depth: keys.size,
+        };
+        let store = Store {
+            to: work.scores,
+            stride: line,
+        };
+        scores.span_by_row::<S, N>(simd, store);
+        let reads = span
+            .masked
+            .then(|| self.lanes.bounds(simd, &self.inputs, span, block));
+        if let Some(bounds) = reads {
+            let lowest = simd.splat(E::from_f64(f64::NEG_INFINITY));
+            for (row, scores) in work.scores[..span.keys.len() * line]
+                .chunks_exact_mut(line)
+                .enumerate()
+            {
+                for (n, score) in scores.chunks_exact_mut(S::LANES).enumerate() {
+                    let masked = bounds.choose(simd, (row, n), simd.load(score), lowest);
+                    simd.store(score, masked);
+                }
             }
-            scores[..reads.start].fill(lowest);
-            scores[reads.end..].fill(lowest);
-            let row = &mut self.rows[i];
-            let mut largest = simd.splat(row.max);
-            for s in scores.chunks_exact(S::LANES) {
-                largest = simd.max(largest, simd.load(s));
-            }
-            let max = simd.reduce_max(largest);
-            if max == lowest {
-                // Infinite inputs: nothing can be weighed yet.
-                scores.fill(E::ZERO);
-                continue;
-            }
-            let shift = simd.splat(max);
-            let mut sum = simd.zero();
-            for s in scores.chunks_exact_mut(S::LANES) {
-                let weight = simd.exp(simd.sub(simd.load(s), shift));
-                sum = simd.add(sum, weight);
-                simd.store(s, weight);
-            }
-            if max != row.max {
-                let fade = simd.reduce_max(simd.exp(simd.splat(row.max - max)));
-                row.reciprocal_sum *= fade;
-                scale_row(simd, &mut self.out[i * width..][..width], fade);
-            }
-            row.max = max;
-            row.reciprocal_sum += simd.reduce_sum(sum);
         }
+        let fade = weigh::<S, N>(simd, work, span);
+        let sums = Product {
+            a: values.from(self.b, first, self.kv),
+            a_stride: values.strides[1],
+            b: work.scores,
+            b_stride: line,
+            rows: values.size,
+            depth: span.keys.len(),
+        };
+        let add = AddFaded {
+            to: &mut work.out[span.column..],
+            stride: width,
+            fade,
+        };
+        sums.span_by_column::<S, N>(simd, reads, add);
     }
+}
 
-    /// Adds the values of a block under their weights.
+/// Adds rows `stride` apart to what is there, times a factor.
+struct AddFaded<'a, S: Simd, const N: usize> {
+    to: &'a mut [S::E],
+    stride: usize,
+    fade: [S::V; N],
+}
+
+impl<S: Simd, const N: usize> Emit<S, N> for AddFaded<'_, S, N> {
     #[inline(always)]
-    fn read<S: Simd<E = E>>(&mut self, simd: S, block: usize, rows: usize, weights: &[E]) {
-        let width = padded(self.inputs.q.size);
-        let values = &self.values[block * KEY_BLOCK * width..];
-        let a_strides = (KEY_BLOCK, 1);
-        if self.inputs.reads_all(self.first, rows, block) {
-            let c = &mut *self.out;
-            Product {
-                a: weights,
-                a_strides,
-                b: values,
-                c,
-                width,
-                rows,
-                depth: KEY_BLOCK,
-            }
-            .run(simd);
-            return;
-        }
-        for i in 0..rows {
-            let reads = self.inputs.reads_in(self.first + i, block);
-            if reads.is_empty() {
-                continue;
-            }
-            Product {
-                a: &weights[i * KEY_BLOCK + reads.start..],
-                a_strides,
-                b: &values[reads.start * width..],
-                c: &mut self.out[i * width..],
-                width,
-                rows: 1,
-                depth: reads.len(),
-            }
-            .run(simd);
+    fn emit(&mut self, simd: S, row: usize, sums: [S::V; N]) {
+        let to = &mut self.to[row * self.stride..][..N * S::LANES];
+        for (n, sum) in sums.into_iter().enumerate() {
+            let to = &mut to[n * S::LANES..];
+            simd.store(to, simd.mul_add(simd.load(to), self.fade[n], sum));
         }
     }
 }
 
-/// Multiplies a padded row by `factor`.
+/// Turns scores into weights relative to the largest score so far, and returns the factor that
+/// does so to what was read before.
 #[inline(always)]
-fn scale_row<S: Simd>(simd: S, row: &mut [S::E], factor: S::E) {
-    let factor = simd.splat(factor);
-    for x in row.chunks_exact_mut(S::LANES) {
-        simd.store(x, simd.mul(simd.load(x), factor));
+fn weigh<S: Simd, const N: usize>(simd: S, work: &mut Work<S::E>, span: &Span) -> [S::V; N] {
+    let (max, sum) = (&mut work.max[span.column..], &mut work.sum[span.column..]);
+    let scores = &mut work.scores[..span.keys.len() * N * S::LANES];
+    let mut before = [simd.zero(); N];
+    for (n, before) in before.iter_mut().enumerate() {
+        *before = simd.load(&max[n * S::LANES..]);
     }
+    let mut largest = before;
+    for scores in scores.chunks_exact(N * S::LANES) {
+        for (n, largest) in largest.iter_mut().enumerate() {
+            *largest = simd.max(*largest, simd.load(&scores[n * S::LANES..]));
+        }
+    }
+    // Without a score above −∞ nothing can be weighed yet, and −∞ − 0 keeps it so.
+    let lowest = simd.splat(S::E::from_f64(f64::NEG_INFINITY));
+    let mut shift = largest;
+    for shift in &mut shift {
+        *shift = simd.select_lt(lowest, *shift, *shift, simd.zero());
+    }
+    let mut sums = [simd.zero(); N];
+    for scores in scores.chunks_exact_mut(N * S::LANES) {
+        for n in 0..N {
+            let score = &mut scores[n * S::LANES..];
+            let weight = simd.exp(simd.sub(simd.load(score), shift[n]));
+            sums[n] = simd.add(sums[n], weight);
+            simd.store(score, weight);
+        }
+    }
+    let mut fade = before;
+    for (n, fade) in fade.iter_mut().enumerate() {
+        *fade = simd.exp(simd.sub(*fade, shift[n]));
+        simd.store(&mut max[n * S::LANES..], largest[n]);
+        let sum = &mut sum[n * S::LANES..];
+        simd.store(sum, simd.mul_add(simd.load(sum), *fade, sums[n]));
+    }
+    fade
 }

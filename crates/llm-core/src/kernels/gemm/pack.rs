@@ -249,7 +249,7 @@ fn transpose<S: Simd>(
         for row in (0..whole_rows).step_by(S::LANES) {
             let source = matrix.from(at.0 + row, at.1 + column);
             let target = &mut panel[row * width + column..];
-            s.transpose(source, matrix.column_stride, target, width);
+            s.transpose_block(source, matrix.column_stride, target, width);
         }
     }
     for column in 0..columns {

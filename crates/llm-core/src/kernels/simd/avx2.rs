@@ -145,20 +145,9 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn transpose(
-        self,
-        source: &[f32],
-        source_stride: usize,
-        target: &mut [f32],
-        target_stride: usize,
-    ) {
-        // Loops over arrays and no closures: those would not all be inlined.
-        let mut rows = [self.zero(); Self::LANES];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = self.load(&source[r * source_stride..]);
-        }
-        // Columns j and 4 + j of rows 4 i .. 4 i + 4 come to lie in the halves of fours[4 i + j].
-        let mut fours = rows;
+    fn transpose(self, rows: &mut [__m256]) {
+        let rows = &mut rows[..Self::LANES];
+        // Columns j and 4 + j of rows 4 i .. 4 i + 4 come to lie in the halves of rows[4 i + j].
         for i in (0..Self::LANES).step_by(4) {
             let [a, b, c, d] = [rows[i], rows[i + 1], rows[i + 2], rows[i + 3]];
             let four = with_avx2!({
@@ -171,17 +160,14 @@ impl Simd for Avx2 {
                     _mm256_shuffle_ps::<0xee>(e, f),
                 ]
             });
-            fours[i..i + 4].copy_from_slice(&four);
+            rows[i..i + 4].copy_from_slice(&four);
         }
         for j in 0..4 {
-            let (a, b) = (fours[j], fours[4 + j]);
-            let columns = with_avx2!([
+            let (a, b) = (rows[j], rows[4 + j]);
+            (rows[j], rows[4 + j]) = with_avx2!((
                 _mm256_permute2f128_ps::<0x20>(a, b),
                 _mm256_permute2f128_ps::<0x31>(a, b)
-            ]);
-            for (half, column) in columns.into_iter().enumerate() {
-                self.store(&mut target[(4 * half + j) * target_stride..], column);
-            }
+            ));
         }
     }
 

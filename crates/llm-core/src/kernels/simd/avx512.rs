@@ -161,58 +161,36 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn transpose(
-        self,
-        source: &[f32],
-        source_stride: usize,
-        target: &mut [f32],
-        target_stride: usize,
-    ) {
-        // Loops over arrays and no closures: those would not all be inlined.
-        let mut rows = [self.zero(); Self::LANES];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = self.load(&source[r * source_stride..]);
+    fn scale_pow2(self, a: __m512, n: __m512) -> __m512 {
+        with_avx512!(_mm512_scalef_ps(a, n))
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: &mut [__m512]) {
+        let rows = &mut rows[..Self::LANES];
+        // Each step swaps halves of runs half as long: pairs of lanes, of doubles, of quarters.
+        for i in (0..16).step_by(4) {
+            let (r0, r1, r2, r3) = (rows[i], rows[i + 1], rows[i + 2], rows[i + 3]);
+            let a = with_avx512!(_mm512_castps_pd(_mm512_unpacklo_ps(r0, r1)));
+            let b = with_avx512!(_mm512_castps_pd(_mm512_unpacklo_ps(r2, r3)));
+            let c = with_avx512!(_mm512_castps_pd(_mm512_unpackhi_ps(r0, r1)));
+            let d = with_avx512!(_mm512_castps_pd(_mm512_unpackhi_ps(r2, r3)));
+            rows[i] = with_avx512!(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)));
+            rows[i + 1] = with_avx512!(_mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+            rows[i + 2] = with_avx512!(_mm512_castpd_ps(_mm512_unpacklo_pd(c, d)));
+            rows[i + 3] = with_avx512!(_mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
         }
-        // Columns 4 l + j of rows 4 i .. 4 i + 4 come to lie in quarter l of fours[4 i + j].
-        let mut fours = rows;
-        for i in (0..Self::LANES).step_by(4) {
-            let [a, b, c, d] = [rows[i], rows[i + 1], rows[i + 2], rows[i + 3]];
-            let four = with_avx512!({
-                let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
-                let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
-                let (e, f) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
-                let (e, f) = (_mm512_castps_pd(e), _mm512_castps_pd(f));
-                [
-                    _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
-                    _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
-                    _mm512_castpd_ps(_mm512_unpacklo_pd(e, f)),
-                    _mm512_castpd_ps(_mm512_unpackhi_pd(e, f)),
-                ]
-            });
-            fours[i..i + 4].copy_from_slice(&four);
-        }
+        // Quarter q of rows[4 i + j] is now column 4 q + j of rows 4 i ..
         for j in 0..4 {
-            let [a, b, c, d] = [fours[j], fours[4 + j], fours[8 + j], fours[12 + j]];
-            // Quarters 0 and 2, then 1 and 3, of two groups of rows each.
-            let columns = with_avx512!({
-                let (even, odd) = (
-                    _mm512_shuffle_f32x4::<0x88>(a, b),
-                    _mm512_shuffle_f32x4::<0xdd>(a, b),
-                );
-                let (even2, odd2) = (
-                    _mm512_shuffle_f32x4::<0x88>(c, d),
-                    _mm512_shuffle_f32x4::<0xdd>(c, d),
-                );
-                [
-                    _mm512_shuffle_f32x4::<0x88>(even, even2),
-                    _mm512_shuffle_f32x4::<0x88>(odd, odd2),
-                    _mm512_shuffle_f32x4::<0xdd>(even, even2),
-                    _mm512_shuffle_f32x4::<0xdd>(odd, odd2),
-                ]
-            });
-            for (quarter, column) in columns.into_iter().enumerate() {
-                self.store(&mut target[(4 * quarter + j) * target_stride..], column);
-            }
+            let (a, b, c, d) = (rows[j], rows[j + 4], rows[j + 8], rows[j + 12]);
+            let ab_even = with_avx512!(_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b));
+            let ab_odd = with_avx512!(_mm512_shuffle_f32x4::<0b11_01_11_01>(a, b));
+            let cd_even = with_avx512!(_mm512_shuffle_f32x4::<0b10_00_10_00>(c, d));
+            let cd_odd = with_avx512!(_mm512_shuffle_f32x4::<0b11_01_11_01>(c, d));
+            rows[j] = with_avx512!(_mm512_shuffle_f32x4::<0b10_00_10_00>(ab_even, cd_even));
+            rows[j + 4] = with_avx512!(_mm512_shuffle_f32x4::<0b10_00_10_00>(ab_odd, cd_odd));
+            rows[j + 8] = with_avx512!(_mm512_shuffle_f32x4::<0b11_01_11_01>(ab_even, cd_even));
+            rows[j + 12] = with_avx512!(_mm512_shuffle_f32x4::<0b11_01_11_01>(ab_odd, cd_odd));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Elementary functions of f32 vectors by range reduction and polynomials.
 
-use super::Simd;
+use super::{Real, Simd};
 
 /// `e^x` is below half the least denormal here, and rounds to zero.
 const EXP_UNDERFLOW: f32 = -104.0;
@@ -9,8 +9,6 @@ const EXP_OVERFLOW: f32 = 89.0;
 /// ln 2 in two parts: the first has few enough bits that a product with an exponent is exact.
 const LN_2_HIGH: f32 = 355.0 / 512.0;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
-/// Adding and subtracting 1.5 · 2²³ rounds to an integer, as no smaller bit fits beside it.
-const ROUND_MAGIC: f32 = 12_582_912.0;
 /// `p` in `e^r ≈ 1 + r + r² p(r)`, lowest power first. A minimax fit over |r| ≤ ln 2 / 2 that we
 /// made; its own error is 4e-9 relative, a fifteenth of an ulp.
 const EXP_TAIL: [f32; 5] = [
@@ -21,10 +19,10 @@ const EXP_TAIL: [f32; 5] = [
     0.001_381_454,
 ];
 
-/// The integers nearest to `a`, for |a| < 2²².
+/// The integers nearest to `a`, for |a| below a third of the magic number.
 #[inline(always)]
-fn round<S: Simd<E = f32>>(s: S, a: S::V) -> S::V {
-    let magic = s.splat(ROUND_MAGIC);
+pub(super) fn round<S: Simd>(s: S, a: S::V) -> S::V {
+    let magic = s.splat(S::E::ROUND_MAGIC);
     s.sub(s.add(a, magic), magic)
 }
 
@@ -48,8 +46,5 @@ pub(super) fn exp<S: Simd<E = f32>>(s: S, a: S::V) -> S::V {
     let r = s.mul_add(n, s.splat(-LN_2_LOW), r);
     let tail = s.mul_add(s.mul(r, r), polynomial(s, r, &EXP_TAIL), r);
     let y = s.add(tail, s.splat(1.0));
-    // 2ⁿ in two steps, since n reaches −150 and 128. The first product is exact and the second
-    // rounds once, so denormals come out right.
-    let half = round(s, s.mul(n, s.splat(0.5)));
-    s.mul(s.mul(y, s.pow2(half)), s.pow2(s.sub(n, half)))
+    s.scale_pow2(y, n)
 }

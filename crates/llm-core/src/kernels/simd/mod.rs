@@ -31,6 +31,8 @@ mod tests;
 use std::cell::Cell;
 use std::sync::OnceLock;
 
+use candle_core::WithDType;
+
 pub(crate) use pair_dot::PairDot;
 pub(crate) use real::Real;
 
@@ -177,20 +179,46 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn select_lt(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `2ⁿ` for integral `n` in the exponent range of normal numbers.
     fn pow2(self, n: Self::V) -> Self::V;
-    /// Transposes a square of LANES rows and columns: `target[c · target_stride + r] =
+    /// Transposes a square of LANES rows and columns in memory: `target[c · target_stride + r] =
     /// source[r · source_stride + c]`.
-    fn transpose(
+    #[inline(always)]
+    fn transpose_block(
         self,
         source: &[Self::E],
         source_stride: usize,
         target: &mut [Self::E],
         target_stride: usize,
     ) {
-        for r in 0..Self::LANES {
-            let row = &source[r * source_stride..][..Self::LANES];
-            for (c, &value) in row.iter().enumerate() {
-                target[c * target_stride + r] = value;
+        let mut rows = [self.zero(); MAX_LANES];
+        for (r, row) in rows.iter_mut().take(Self::LANES).enumerate() {
+            *row = self.load(&source[r * source_stride..]);
+        }
+        self.transpose(&mut rows[..Self::LANES]);
+        for (c, &column) in rows.iter().take(Self::LANES).enumerate() {
+            self.store(&mut target[c * target_stride..], column);
+        }
+    }
+    /// `a · 2ⁿ` for integral `n` from −150 to 128, rounded once.
+    #[inline(always)]
+    fn scale_pow2(self, a: Self::V, n: Self::V) -> Self::V {
+        // In two steps, as 2ⁿ need not be a normal number. The first product is exact and the
+        // second rounds once, so denormals come out right.
+        let half = math::round(self, self.mul(n, self.splat(Self::E::from_f64(0.5))));
+        self.mul(self.mul(a, self.pow2(half)), self.pow2(self.sub(n, half)))
+    }
+    /// Lane `j` of `rows[i]` and lane `i` of `rows[j]` change places, for `LANES` rows.
+    #[inline(always)]
+    fn transpose(self, rows: &mut [Self::V]) {
+        let mut lanes = [[Self::E::ZERO; MAX_LANES]; MAX_LANES];
+        for (row, lanes) in rows.iter().zip(&mut lanes) {
+            self.store(lanes, *row);
+        }
+        for (j, row) in rows.iter_mut().enumerate() {
+            let mut column = [Self::E::ZERO; MAX_LANES];
+            for (x, lanes) in column.iter_mut().zip(&lanes) {
+                *x = lanes[j];
             }
+            *row = self.load(&column);
         }
     }
     /// The sum of all lanes, halves added to halves.

@@ -20,6 +20,9 @@ pub(crate) trait Real: WithDType + Neg<Output = Self> + Default + Sync {
     const ONE: Self;
     /// +∞.
     const INFINITY: Self;
+    /// 1.5 · 2ᵐ with m digits after the point: adding and subtracting it rounds to an integer, as
+    /// no smaller bit fits beside it.
+    const ROUND_MAGIC: Self;
 
     /// Runs `kernel` on `isa`, or on the portable set if there is no such machine or version.
     fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
@@ -63,6 +66,7 @@ impl Real for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const INFINITY: Self = f32::INFINITY;
+    const ROUND_MAGIC: Self = 12_582_912.0;
 
     fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
         match isa {
@@ -145,6 +149,7 @@ impl Real for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const INFINITY: Self = f64::INFINITY;
+    const ROUND_MAGIC: Self = 6_755_399_441_055_744.0;
 
     fn dispatch<K: Kernel<Self>>(_isa: Isa, kernel: K) -> K::Output {
         Portable::<f64, PORTABLE_F64_LANES>::new().enter(kernel)

@@ -117,6 +117,7 @@ lanes!(Splat, |s, a, b, c| s.add(s.zero(), s.splat(2.5)));
 lanes!(Exp, |s, a, b, c| s.exp(a));
 lanes!(Sigmoid, |s, a, b, c| s.sigmoid(a));
 lanes!(MulAdd, |s, a, b, c| s.mul_add(a, b, c));
+lanes!(ScalePow2, |s, a, b, c| s.scale_pow2(a, b));
 lanes!(Pow2, |s, a, b, c| s.pow2(a));
 
 #[test]
@@ -245,6 +246,59 @@ fn f64_exp_is_that_of_the_standard_library() {
     let mut out = a.clone();
     dispatch(Exp64(&mut out));
     assert!(out.iter().zip(&a).all(|(value, a)| *value == a.exp()));
+}
+
+#[test]
+fn transpose_swaps_rows_and_lanes() {
+    struct Transpose;
+    impl Kernel<f32> for Transpose {
+        type Output = (Vec<f32>, usize);
+        #[inline(always)]
+        fn run<S: Simd<E = f32>>(self, s: S) -> Self::Output {
+            let numbers: Vec<f32> = (0..MAX_LANES * MAX_LANES).map(|i| i as f32).collect();
+            let mut rows = [s.zero(); MAX_LANES];
+            for (row, numbers) in rows.iter_mut().zip(numbers.chunks(MAX_LANES)) {
+                *row = s.load(numbers);
+            }
+            s.transpose(&mut rows[..S::LANES]);
+            let mut out = vec![0.0; S::LANES * S::LANES];
+            for (out, row) in out.chunks_mut(S::LANES).zip(rows) {
+                s.store(out, row);
+            }
+            (out, S::LANES)
+        }
+    }
+    for isa in Isa::available() {
+        let (out, lanes) = isa.run(Transpose);
+        for (i, &value) in out.iter().enumerate() {
+            let expected = (i % lanes * MAX_LANES + i / lanes) as f32;
+            assert_eq!(
+                value,
+                expected,
+                "{isa:?}: row {}, lane {}",
+                i / lanes,
+                i % lanes
+            );
+        }
+    }
+}
+
+#[test]
+fn scale_pow2_rounds_once_down_to_denormals() {
+    let y: Vec<f32> = (0..279).map(|i| 0.7 + i as f32 * 0.0023).collect();
+    let n: Vec<f32> = (-150..=128).map(|n| n as f32).collect();
+    for isa in Isa::available() {
+        let out = isa.run(Map(&y, &n, &n, ScalePow2));
+        for (i, &value) in out.iter().enumerate() {
+            let expected = (f64::from(y[i]) * f64::from(n[i]).exp2()) as f32;
+            assert!(
+                same(value, expected),
+                "{isa:?} {} {}: {value:e}",
+                y[i],
+                n[i]
+            );
+        }
+    }
 }
 
 #[test]

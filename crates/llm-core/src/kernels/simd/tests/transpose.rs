@@ -21,7 +21,7 @@ impl<E: Real> Kernel<E> for Square {
         let len = |stride: usize| (S::LANES - 1) * stride + S::LANES;
         let source: Vec<E> = (0..len(from)).map(|i| E::from_f64(i as f64)).collect();
         let mut target = vec![E::from_f64(MARK); len(to)];
-        s.transpose(&source, from, &mut target, to);
+        s.transpose_block(&source, from, &mut target, to);
         for (i, value) in target.into_iter().enumerate() {
             let (c, r) = (i / to, i % to);
             let expected = match r < S::LANES {
@@ -66,8 +66,8 @@ fn a_transpose_moves_bits() {
         fn run<S: Simd<E = f32>>(self, s: S) {
             let there: Vec<f32> = self.0.map(f32::from_bits)[..S::LANES * S::LANES].to_vec();
             let (mut back, mut once) = (vec![0.0; there.len()], vec![0.0; there.len()]);
-            s.transpose(&there, S::LANES, &mut once, S::LANES);
-            s.transpose(&once, S::LANES, &mut back, S::LANES);
+            s.transpose_block(&there, S::LANES, &mut once, S::LANES);
+            s.transpose_block(&once, S::LANES, &mut back, S::LANES);
             for (i, (a, b)) in there.iter().zip(&back).enumerate() {
                 assert_eq!(a.to_bits(), b.to_bits(), "{} lanes, {i}", S::LANES);
             }
