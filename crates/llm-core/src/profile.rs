@@ -69,6 +69,15 @@ impl Cost {
             bytes: self.bytes * times as u64,
         }
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            flops: self.flops + other.flops,
+            bytes: self.bytes + other.bytes,
+        }
+    }
 }
 
 /// Time and memory between two moments.

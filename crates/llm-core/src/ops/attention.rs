@@ -135,6 +135,11 @@ impl<E: Real> PackedAttention<E> {
         self.spec.inputs(q, k, v)
     }
 
+    fn cost(&self, [b, t, d]: [usize; 3], products: usize) -> Cost {
+        let (q, k) = ([b, t, self.heads, d], [b, t, self.kv_heads, d]);
+        self.spec.cost::<E>(&q, &k, products)
+    }
+
     /// B, T and D.
     fn shape(&self, qkv: &Shape) -> candle_core::Result<[usize; 3]> {
         let (b, t, width) = qkv.dims3()?;
@@ -153,6 +158,7 @@ impl<E: Real> CustomOp1 for PackedAttention<E> {
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let [b, t, d] = self.shape(layout.shape())?;
+        let _span = span(NAME, || self.cost([b, t, d], 2));
         let (out, rows) = attend(self.inputs(&values::<E>(qkv, layout)?, [b, t, d]));
         let _ = self.rows.set(rows);
         Ok(output(out, &Shape::from((b, t, self.heads * d))))
@@ -166,6 +172,7 @@ impl<E: Real> CustomOp1 for PackedAttention<E> {
     ) -> candle_core::Result<Option<Tensor>> {
         let rows = saved(&self.rows, PACKED_NAME)?;
         let [b, t, d] = self.shape(qkv.shape())?;
+        let _span = span("causal_attention backward", || self.cost([b, t, d], 5));
         let d_qkv = with_values::<E, _, 3>([qkv, out, d_out], |[qkv, out, d_out]| {
             let by_head = |x| Heads::contiguous(x, [b, t, self.heads, d]);
             Ok(d_packed(Saved {

@@ -18,7 +18,7 @@ use super::{Ops, tape};
 use crate::kernels::dropout::scale_by_index;
 use crate::kernels::gemm::{Right, Tail, View, product};
 use crate::kernels::simd::Real;
-use crate::profile::span;
+use crate::profile::{Cost, span};
 use crate::{Error, Result};
 
 const NAME: &str = "lora-linear";
@@ -79,6 +79,14 @@ pub(super) fn lora_linear(
         DType::F64 => tape::apply3(x, a, b, Op::<f64>::new(base, scale, dropout))?,
         _ => tape::apply3(x, a, b, Op::<f32>::new(base, scale, dropout))?,
     })
+}
+
+/// A product between x and the rank, and one between the rank and y.
+fn adapter_cost<E>(sizes: Sizes, rank: usize) -> [Cost; 2] {
+    [
+        Cost::product::<E>(sizes.rows, sizes.inputs, rank),
+        Cost::product::<E>(sizes.rows, rank, sizes.outputs),
+    ]
 }
 
 struct Op<E> {
@@ -152,8 +160,11 @@ impl<E: Real> CustomOp3 for Op<E> {
         b_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let sizes = Sizes::new(x_layout.shape(), self.base.weight.shape())?;
-        let _span = span(NAME, || sizes.cost::<E>());
         let (rank, inputs) = a_layout.shape().dims2()?;
+        let _span = span(NAME, || {
+            let [narrow, wide] = adapter_cost::<E>(sizes, rank);
+            sizes.cost::<E>().and(narrow).and(wide)
+        });
         let x = values::<E>(x, x_layout)?;
         let (a, b) = (values::<E>(a, a_layout)?, values::<E>(b, b_layout)?);
         let dropped = self.dropped(&x);
@@ -179,8 +190,14 @@ impl<E: Real> CustomOp3 for Op<E> {
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let sizes = Sizes::new(x.shape(), self.base.weight.shape())?;
-        let _span = span("lora-linear backward", || sizes.cost::<E>());
         let (rank, rows) = (a.dims2()?.0, sizes.rows);
+        let _span = span("lora-linear backward", || {
+            let [narrow, wide] = adapter_cost::<E>(sizes, rank);
+            // e, dA and dB, and where something is below, dx on both ways.
+            let below = usize::from(x.track_op());
+            let dx = sizes.cost::<E>().and(narrow).times(below);
+            dx.and(narrow).and(wide.times(2))
+        });
         let narrow = saved(&self.narrow, NAME)?;
         with_values([x, a, b, dy], |[x_values, a_values, b_values, dy]| {
             let dy_view = View::row_major(dy, rows, sizes.outputs);
