@@ -1,7 +1,7 @@
 //! What the machine could do: fused multiply-adds on registers alone.
 //!
 //! As many independent sums as the tile of a matrix product has, so the figure is the ceiling of
-//! [`gemm`](super::gemm) and not of a loop that nobody writes.
+//! `kernels::gemm` and not of a loop that nobody writes.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

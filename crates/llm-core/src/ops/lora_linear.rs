@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
 
 use super::dropout::{check_probability, keep_factor};
-use super::linear::{Base, PackedWeight, Sizes, check, output_shape};
+use super::frozen::{Base, PackedWeight};
+use super::linear::{Sizes, check, output_shape};
 use super::slices::{float_type, gradient, output, saved, values, with_values};
 use super::{Ops, tape};
 use crate::kernels::dropout::scale_by_index;

@@ -11,6 +11,7 @@ mod composed;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod frozen;
 mod gelu;
 mod head_loss;
 mod layer_norm;
@@ -26,8 +27,8 @@ use candle_core::{Device, Shape, Tensor};
 
 pub use attention::AttentionSpec;
 pub use checkpoint::checkpoint;
+pub use frozen::{PackedWeight, Products};
 pub use gelu::GeluKind;
-pub use linear::{PackedWeight, Products};
 pub use lora_linear::Adapter;
 pub use rope::RopeTable;
 pub use tape::{Tape, record};

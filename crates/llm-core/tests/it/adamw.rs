@@ -62,16 +62,22 @@ where
     }
 }
 
-fn compare<E>(
-    n: usize,
-    least: f64,
-    update: fn(&Step, &mut [E], &[E], State<'_, E>) -> Result<()>,
-    mul_add: fn(E, E, E) -> E,
-) where
+type Update<E> = fn(&Step, &mut [E], &[E], State<'_, E>) -> Result<()>;
+
+fn compare<E>(n: usize, least: f64, update: Update<E>, mul_add: fn(E, E, E) -> E)
+where
     E: WithDType + Add<Output = E> + Sub<Output = E> + Mul<Output = E> + Div<Output = E>,
 {
-    let start =
-        |i: usize| E::from_f64((i as f64).cos() * if i % 5 == 0 { 1e3 * least } else { 1.0 });
+    let start = |i: usize| {
+        E::from_f64(
+            (i as f64).cos()
+                * if i.is_multiple_of(5) {
+                    1e3 * least
+                } else {
+                    1.0
+                },
+        )
+    };
     let zeros = || vec![E::from_f64(0.0); n];
     let mut expected: Scalars<E> = [(0..n).map(start).collect(), zeros(), zeros()];
     let mut found = expected.clone();
