@@ -12,8 +12,12 @@
 //! 1. blocks of keys begin at multiples of [`KEY_BLOCK`] from position 0, whoever asks;
 //! 2. a score is one chain over the head size, an output one chain over the keys of a block, and
 //!    blocks are added in order;
-//! 3. a key that is not read is left out of the chain, so that not even a NaN behind the mask can
-//!    reach a result, and a block without keys to read leaves its query untouched.
+//! 3. a key that is not read is left out of the chain (or has a weight of zero there, which is the
+//!    same where its value is finite), so that not even a NaN behind the mask can reach a result,
+//!    and a block without keys to read leaves its query untouched.
+//!
+//! Scores lie transposed, keys down and queries across the lanes of vectors: softmax then needs no
+//! sum across lanes, and K and V are read element by element where they lie, without packing.
 
 pub(crate) mod backward;
 pub(crate) mod forward;

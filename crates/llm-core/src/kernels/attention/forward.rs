@@ -1,7 +1,4 @@
 //! Forward: a tile of queries walks the blocks of keys that it reads.
-//!
-//! Scores lie transposed, a query to a lane and a key to a row: keys and values are then read
-//! element by element where they lie, and softmax goes down the rows without folding a vector.
 
 use std::mem::MaybeUninit;
 
