@@ -32,10 +32,10 @@ use super::simd::{MAX_LANES, Real};
 
 /// Keys of a block, counted from position 0. Part of every result's bits. A multiple of the rows
 /// of every register tile.
-const KEY_BLOCK: usize = 96;
+pub(crate) const KEY_BLOCK: usize = 96;
 /// Queries of a tile. With 96 × 96 scores, all that a tile works on stays in the second-level
 /// cache of one core, and the right factor of each product in the first.
-const QUERY_TILE: usize = 96;
+pub(crate) const QUERY_TILE: usize = 96;
 
 /// What a query's softmax is recomputed with. Maximum and sum are kept apart, as a log-sum-exp of
 /// both in f32 would round away digits of every weight.

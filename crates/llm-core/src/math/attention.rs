@@ -20,9 +20,11 @@
 use candle_core::{DType, Device, Tensor};
 use ndarray::Array2;
 
+use super::scale::gaussian;
 use super::softmax::{softmax, softmax_backward};
 use crate::Result;
 use crate::ops::{AttentionSpec, Ops};
+use crate::rng::ChaCha8Rng;
 
 /// Which keys a query may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,20 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Matrices of zeros, to be filled in.
+    ///
+    /// # Shapes
+    /// T queries, S keys, values of D channels.
+    fn zeros(t: usize, s: usize, d: usize) -> Self {
+        Self {
+            scores: Array2::zeros((t, s)),
+            scaled: Array2::zeros((t, s)),
+            masked: Array2::zeros((t, s)),
+            weights: Array2::zeros((t, s)),
+            output: Array2::zeros((t, d)),
+        }
+    }
+
     /// The largest distance of a row's sum of weights from 1.
     pub fn row_error(&self) -> f64 {
         self.weights
@@ -96,15 +112,24 @@ impl Trace {
 /// # Shapes
 /// `q [T, D]`, `k [S, D]`, `v [S, D]` → [`Trace`].
 pub fn attend(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, scale: f64, mask: Mask) -> Trace {
+    attend_biased((q, k, v), scale, mask, |_position, _key| 0.0)
+}
+
+// ANCHOR: attend
+/// [`attend`] with `bias(position, key)` added to each scaled score, before the mask: how
+/// [ALiBi](super::positions::alibi_bias) tells attention where the words stand.
+///
+/// # Shapes
+/// `q [T, D]`, `k [S, D]`, `v [S, D]` → [`Trace`].
+pub fn attend_biased(
+    (q, k, v): (&Array2<f64>, &Array2<f64>, &Array2<f64>),
+    scale: f64,
+    mask: Mask,
+    bias: impl Fn(usize, usize) -> f64,
+) -> Trace {
     let (t, d) = q.dim();
     let (s, _d) = k.dim();
-    let mut trace = Trace {
-        scores: Array2::zeros((t, s)),
-        scaled: Array2::zeros((t, s)),
-        masked: Array2::zeros((t, s)),
-        weights: Array2::zeros((t, s)),
-        output: Array2::zeros((t, v.dim().1)),
-    };
+    let mut trace = Trace::zeros(t, s, v.dim().1);
     for query in 0..t {
         let position = s - t + query;
         for key in 0..s {
@@ -119,7 +144,7 @@ pub fn attend(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, scale: f64, mas
             trace.scaled[[query, key]] = score * scale;
             // -inf belongs here, before softmax; what comes out of softmax is exactly 0.
             trace.masked[[query, key]] = if mask.reads(position, key) {
-                score * scale
+                score * scale + bias(position, key)
             } else {
                 f64::NEG_INFINITY
             };
@@ -127,6 +152,7 @@ pub fn attend(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, scale: f64, mas
         let weights = softmax(&trace.masked.row(query).to_vec());
         for (key, weight) in weights.into_iter().enumerate() {
             trace.weights[[query, key]] = weight;
+            // A hidden key adds 0 times its value: nothing.
             for channel in 0..v.dim().1 {
                 trace.output[[query, channel]] += weight * v[[key, channel]];
             }
@@ -134,6 +160,7 @@ pub fn attend(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, scale: f64, mas
     }
     trace
 }
+// ANCHOR_END: attend
 
 /// The gradients of [`attend`].
 #[derive(Clone, Debug)]
@@ -146,7 +173,14 @@ pub struct AttentionGradients {
     pub v: Array2<f64>,
 }
 
+// ANCHOR: backward
 /// Walks the steps of [`attend`] backwards: mix, softmax, scale, dot product.
+///
+/// ```text
+/// output = weights v            dV = weightsᵀ dO         dWeights = dO vᵀ
+/// weights = softmax(scaled)     dScaled = softmax backwards, row by row
+/// scaled = scale · q kᵀ         dQ = scale · dScaled k   dK = scale · dScaledᵀ q
+/// ```
 ///
 /// # Shapes
 /// `q [T, D]`, `k [S, D]`, `v [S, D]`, `weights [T, S]`, `d_output [T, D]`.
@@ -168,6 +202,7 @@ pub fn attend_backward(
         for (key, d_weight) in d_weights.iter_mut().enumerate() {
             for channel in 0..v.dim().1 {
                 let d_out = d_output[[query, channel]];
+                // output += weight · value: each factor's gradient is the other one times d_out.
                 *d_weight += d_out * v[[key, channel]];
                 gradients.v[[key, channel]] += d_out * weights[[query, key]];
             }
@@ -182,6 +217,22 @@ pub fn attend_backward(
         }
     }
     gradients
+}
+// ANCHOR_END: backward
+
+/// A seeded vector for each word of a text, as an embedding table that nobody trained. A word that
+/// comes again has the vector of its first time: without positions the two cannot be told apart.
+///
+/// # Shapes
+/// T words → `[T, C]`.
+pub fn word_vectors(words: &[String], c: usize, rng: &mut ChaCha8Rng) -> Array2<f64> {
+    let mut x = gaussian(rng, words.len(), c, 1.0);
+    for row in 0..words.len() {
+        let first = words.iter().position(|word| *word == words[row]);
+        let vector = x.row(first.unwrap_or(row)).to_owned();
+        x.row_mut(row).assign(&vector);
+    }
+    x
 }
 
 /// Causal [`attend`] as the one operation of [`crate::ops`] that models run, on `device` in `dtype`.

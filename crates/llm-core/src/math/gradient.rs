@@ -12,7 +12,14 @@
 //! let slope = numeric(&[3.0], 1e-5, |x| x[0] * x[0]);
 //! assert!(compare(&[6.0], &slope).relative() < 1e-9);
 //! ```
+//!
+//! [`autograd`] asks the tensor library instead, which records each operation and walks back.
 
+use candle_core::{Device, Tensor, Var};
+
+use crate::{Error, Result};
+
+// ANCHOR: numeric
 /// The numeric gradient of `f` at `x`: two evaluations for each number.
 ///
 /// # Shapes
@@ -29,6 +36,23 @@ pub fn numeric(x: &[f64], h: f64, mut f: impl FnMut(&[f64]) -> f64) -> Vec<f64> 
         gradient.push((above - below) / (2.0 * h));
     }
     gradient
+}
+// ANCHOR_END: numeric
+
+/// The gradient of `f` at `x` by automatic differentiation: one evaluation forwards, one walk
+/// backwards over what it recorded, however many numbers there are.
+///
+/// # Shapes
+/// `x [N]` → `[N]`; `f` maps a tensor `[N]` of f64 to a scalar.
+///
+/// # Errors
+/// What the tensor library reports, or a result that does not depend on `x`.
+pub fn autograd(x: &[f64], f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Vec<f64>> {
+    let x = Var::new(x, &Device::Cpu)?;
+    let slopes = f(x.as_tensor())?.backward()?;
+    let missing = || Error::input("autograd", "the result does not depend on its input");
+    let slope = slopes.get(x.as_tensor()).ok_or_else(missing)?;
+    Ok(slope.to_vec1()?)
 }
 
 /// How far an analytic gradient is from the numeric one.

@@ -13,6 +13,7 @@
 //! assert!((shares[4] - 0.6236).abs() < 1e-4);
 //! ```
 
+// ANCHOR: softmax
 /// The shares of `scores`; all `-inf` (nothing to choose from) gives zeros.
 ///
 /// # Shapes
@@ -37,6 +38,7 @@ pub fn softmax(scores: &[f64]) -> Vec<f64> {
     }
     shares
 }
+// ANCHOR_END: softmax
 
 /// Softmax of `scores / temperature`: below 1 the largest gets more, above 1 all get alike.
 ///
@@ -47,6 +49,7 @@ pub fn softmax_with_temperature(scores: &[f64], temperature: f64) -> Vec<f64> {
     softmax(&scaled)
 }
 
+// ANCHOR: backward
 /// The gradient of a loss with respect to the scores, from that with respect to the shares.
 ///
 /// ```text
@@ -67,6 +70,7 @@ pub fn softmax_backward(shares: &[f64], d_shares: &[f64]) -> Vec<f64> {
         .map(|(share, d_share)| share * (d_share - average))
         .collect()
 }
+// ANCHOR_END: backward
 
 /// `ln Σ exp(xᵢ)`, with the same shift as [`softmax`].
 ///
@@ -82,6 +86,17 @@ pub fn log_sum_exp(scores: &[f64]) -> f64 {
         total += (score - largest).exp();
     }
     largest + total.ln()
+}
+
+/// The formula of the page as it stands, without the shift. **Overflows** for scores above 709:
+/// kept to be compared with [`softmax`].
+///
+/// # Shapes
+/// `scores [S]` → `[S]`.
+pub fn naive_softmax(scores: &[f64]) -> Vec<f64> {
+    let exps: Vec<f64> = scores.iter().map(|score| score.exp()).collect();
+    let total: f64 = exps.iter().sum();
+    exps.iter().map(|exp| exp / total).collect()
 }
 
 /// The entropy `−Σ s ln s` in nats: 0 when one share takes all, `ln S` when all are equal.

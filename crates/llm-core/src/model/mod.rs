@@ -1,8 +1,12 @@
-//! Whole models: the one [`Decoder`], and what it is made of on paper.
+//! Whole models: the one [`Decoder`], what it is made of on paper, and what that costs: parameters
+//! ([`count`]), bytes ([`memory`]), arithmetic ([`flops`]).
 
+pub mod count;
 mod decoder;
 mod describe;
+pub mod flops;
 mod init;
+pub mod memory;
 pub mod tiny_gpt;
 
 pub use decoder::Decoder;

@@ -5,6 +5,7 @@
 //! [`hf`], the tokenizers of published models). A text of n bytes becomes T ≤ n ids below V, and
 //! decoding gives the text back: decode(encode(x)) = x, without a normalizer.
 //!
+//! [`visible`] shows tokens with their borders and spaces,
 //! [`stream`] turns ids that arrive one at a time into text without half characters, and [`chat`]
 //! turns a conversation into the ids that a model was trained on. Two rules hold everywhere: what a
 //! user typed never becomes a special token, and a text that cannot be encoded is an error.
@@ -34,3 +35,4 @@ pub mod chars;
 pub mod chat;
 pub mod hf;
 pub mod stream;
+pub mod visible;

@@ -5,7 +5,13 @@
 #[cfg(test)]
 mod adamw;
 #[cfg(test)]
+mod arithmetic;
+#[cfg(test)]
 mod attention;
+#[cfg(test)]
+mod attention_module;
+#[cfg(test)]
+mod bpe_lesson;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
@@ -30,6 +36,20 @@ mod linear;
 mod lora_parity;
 #[cfg(test)]
 mod math;
+#[cfg(test)]
+mod math_arrays;
+#[cfg(test)]
+mod math_block;
+#[cfg(test)]
+mod math_descent;
+#[cfg(test)]
+mod math_heads;
+#[cfg(test)]
+mod math_loss;
+#[cfg(test)]
+mod math_positions;
+#[cfg(test)]
+mod math_vectors;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]

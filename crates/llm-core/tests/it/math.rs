@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use llm_core::math::attention::{Mask, attend};
 use llm_core::math::gradient::{compare, numeric};
-use llm_core::math::{heads, linear, loss, mlp, norm, rope, softmax};
+use llm_core::math::{heads, linear, loss, mlp, norm, positions, rope, softmax};
 use llm_core::ops::{AttentionSpec, GeluKind, Ops, RopeTable};
 use ndarray::{Array, Array1, Array2, Array3, Dimension};
 use serde_json::Value;
@@ -198,7 +198,7 @@ fn golden_values_of_the_basics() {
         &[0.387_64],
         0.5e-5,
     );
-    let table = rope::sinusoids(2, 4);
+    let table = positions::sinusoids(2, 4).unwrap();
     near(
         "PE(1)",
         &table.row(1).to_vec(),

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
-use super::{ByteBpe, bytes};
-use crate::{Error, Result};
+use super::{ByteBpe, tree};
+use crate::Result;
 
 /// Stands for "no neighbour" in [`Symbol`].
 const NONE: usize = usize::MAX;
@@ -75,11 +75,7 @@ impl<'a> Encoder<'a> {
 fn merge_all(bpe: &ByteBpe, piece: &[u8], ids: &mut Vec<u32>) -> Result<()> {
     let mut symbols = Vec::with_capacity(piece.len());
     for (at, &byte) in piece.iter().enumerate() {
-        let Some(id) = bpe.bytes[usize::from(byte)] else {
-            let name = bytes::char_of(byte);
-            let problem = format!("byte 0x{byte:02X} (`{name}`) is not in the vocabulary");
-            return Err(Error::text("bpe", problem));
-        };
+        let id = bpe.bytes[usize::from(byte)].ok_or_else(|| tree::missing(byte))?;
         let (before, after) = (at.checked_sub(1).unwrap_or(NONE), at + 1);
         let after = if after < piece.len() { after } else { NONE };
         symbols.push(Symbol {

@@ -22,15 +22,18 @@ mod added;
 mod bytes;
 mod files;
 mod merge;
+mod ranks;
 mod split;
 mod train;
+mod tree;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub use added::AddedToken;
 pub(super) use bytes::bytes_of as byte_level_bytes;
 pub use split::PreTokenizer;
-pub use train::Trainer;
+pub use train::{Round, Trainer};
+pub use tree::Tree;
 
 use crate::{Error, Result};
 use added::Part;
@@ -149,6 +152,22 @@ impl ByteBpe {
         pairs.into_iter().map(|(&pair, _)| pair).collect()
     }
 
+    /// This tokenizer as it was after its first `count` merges.
+    #[must_use]
+    pub fn after_merges(&self, count: usize) -> Self {
+        let mut bpe = self.clone();
+        bpe.merges.retain(|_, merge| (merge.rank as usize) < count);
+        let merges = bpe.merges.iter();
+        let mut kept: HashSet<u32> = merges
+            .flat_map(|(&(left, right), merge)| [left, right, merge.id])
+            .collect();
+        kept.extend(bpe.added.iter().map(|token| token.id));
+        kept.extend(bpe.bytes.iter().flatten());
+        bpe.tokens.retain(|id, _| kept.contains(id));
+        bpe.vocab.retain(|_, id| kept.contains(id));
+        bpe
+    }
+
     /// The ids of `text` as ordinary text: a special token's string is spelled out.
     ///
     /// # Errors
@@ -192,6 +211,29 @@ impl ByteBpe {
             }
         }
         Ok(encoder.ids)
+    }
+
+    /// The tokens of `text` as bytes, as in [`Self::encode`].
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn pieces(&self, text: &str) -> Result<Vec<&[u8]>> {
+        let ids = self.encode(text)?;
+        let bytes = |&id: &u32| self.token_bytes(id).unwrap_or_default();
+        Ok(ids.iter().map(bytes).collect())
+    }
+
+    /// How many bytes of `texts` a token holds on average; NaN without text.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn bytes_per_token(&self, texts: &[impl AsRef<str>]) -> Result<f64> {
+        let (mut bytes, mut tokens) = (0, 0);
+        for text in texts {
+            bytes += text.as_ref().len();
+            tokens += self.encode(text.as_ref())?.len();
+        }
+        Ok(bytes as f64 / tokens as f64)
     }
 
     /// The bytes of `ids`, special tokens spelled out.

@@ -15,6 +15,10 @@ const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
 /// Qwen2's rule: digits one by one, a line end closes a piece of punctuation.
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// The rule of tiktoken's `cl100k_base` (GPT-4): digits in groups of up to three. Written without
+/// possessive quantifiers and with `\z` for the end, which all regex engines read alike.
+const CL100K: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]|\s+(?!\S)|\s";
+
 /// Steps are run one inside the other, so a file may not name them without end.
 const MAX_STEPS: usize = 32;
 
@@ -56,11 +60,41 @@ impl PreTokenizer {
     /// # Errors
     /// None in practice; the pattern is compiled here.
     pub fn qwen2() -> Result<Self> {
+        Self::isolating("qwen2", QWEN2)
+    }
+
+    /// The rule of tiktoken's `cl100k_base`.
+    ///
+    /// # Errors
+    /// None in practice; the pattern is compiled here.
+    pub fn cl100k() -> Result<Self> {
+        Self::isolating("cl100k", CL100K)
+    }
+
+    /// The rule with this name: `none` ([`Self::whole`]), `gpt2`, `qwen2` or `cl100k`.
+    ///
+    /// # Errors
+    /// Another name.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "none" => Self::whole(),
+            "gpt2" => Self::gpt2(),
+            "qwen2" => Self::qwen2(),
+            "cl100k" => Self::cl100k(),
+            _ => {
+                let problem = "is no rule, expected none, gpt2, qwen2 or cl100k";
+                Err(Error::text(name, problem))
+            }
+        }
+    }
+
+    /// Each match of `pattern`, and what stands between matches, is a piece.
+    fn isolating(name: &str, pattern: &str) -> Result<Self> {
         let split = json!({
-            "type": "Split", "pattern": { "Regex": QWEN2 }, "behavior": "Isolated", "invert": false
+            "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false
         });
         let steps = json!({ "type": "Sequence", "pretokenizers": [split, byte_level(false)] });
-        Self::from_json("qwen2", &steps)
+        Self::from_json(name, &steps)
     }
 
     /// The rule that the `pre_tokenizer` entry of a `tokenizer.json` describes. `name` is the

@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 
 use super::{AddedToken, ByteBpe, PreTokenizer, Token, added, bytes};
+use crate::text::visible;
 use crate::{Error, Result};
 
 /// How a tokenizer is trained.
@@ -27,6 +28,35 @@ pub struct Trainer {
     pub pre_tokenizer: PreTokenizer,
     /// They take the last ids, in this order; inside the text they are cut out.
     pub special_tokens: Vec<String>,
+}
+
+/// One round of training: what was merged, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Bytes of the left token of the pair.
+    pub left: Vec<u8>,
+    /// Bytes of the right one.
+    pub right: Vec<u8>,
+    /// How often the pair stood in the text.
+    pub count: usize,
+    /// How many pairs had this count, the merged one among them: from 2 on, the tie rule chose.
+    pub tied: usize,
+    /// Tokens of the text when the round was over.
+    pub tokens: usize,
+}
+
+impl Round {
+    /// Left and right, for [`visible::tokens`].
+    pub fn pair(&self) -> [&[u8]; 2] {
+        [&self.left, &self.right]
+    }
+}
+
+impl std::fmt::Display for Round {
+    /// The pair and its count in ASCII: `th|e 4`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", visible::tokens(self.pair(), true), self.count)
+    }
 }
 
 type Pair = (u32, u32);
@@ -75,6 +105,27 @@ impl Trainer {
     /// A vocabulary smaller than the bytes and special tokens; a special token that is empty or
     /// given twice; a pre-tokenizer pattern that gives up.
     pub fn train<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Result<ByteBpe> {
+        self.learn(texts, None)
+    }
+
+    /// As [`Self::train`], with the story of each merge: the n-th round made the n-th merge.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    pub fn train_traced<'t>(
+        &self,
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> Result<(ByteBpe, Vec<Round>)> {
+        let mut trace = Vec::new();
+        let bpe = self.learn(texts, Some(&mut trace))?;
+        Ok((bpe, trace))
+    }
+
+    fn learn<'t>(
+        &self,
+        texts: impl IntoIterator<Item = &'t str>,
+        mut trace: Option<&mut Vec<Round>>,
+    ) -> Result<ByteBpe> {
         let merges_wanted = self.vocab_size.checked_sub(256 + self.special_tokens.len());
         let Some(merges_wanted) = merges_wanted else {
             let problem = format!(
@@ -93,8 +144,14 @@ impl Trainer {
             // A merged pair comes back when its left or right token arises by another merge.
             if known.insert(pair) {
                 merges.push(pair);
+                if let Some(trace) = &mut trace {
+                    trace.push(rounds.describe(pair));
+                }
             }
             rounds.merge(pair);
+            if let Some(round) = trace.as_mut().and_then(|trace| trace.last_mut()) {
+                round.tokens = rounds.token_count();
+            }
         }
         let tokens = rounds.tokens.into_iter().zip(0..);
         let vocab = tokens
@@ -151,6 +208,7 @@ impl Trainer {
     }
 }
 
+// ANCHOR: pairs
 /// Calls `each` with every pair of neighbours in `ids` and the index of its left one. A pair that
 /// overlaps the same pair before it (`aaa`) is left out.
 fn each_pair(ids: &[u32], mut each: impl FnMut(Pair, usize)) {
@@ -165,6 +223,7 @@ fn each_pair(ids: &[u32], mut each: impl FnMut(Pair, usize)) {
         }
     }
 }
+// ANCHOR_END: pairs
 
 impl Rounds {
     fn new(words: Vec<Word>) -> Self {
@@ -213,6 +272,27 @@ impl Rounds {
         if let Some(key) = self.key(pair) {
             self.queue.push((key, Reverse(pair)));
         }
+    }
+
+    /// `pair` as it stands before it is merged; a look at every pair, so only for a trace.
+    fn describe(&self, pair: Pair) -> Round {
+        let count = self.pairs.get(&pair).map_or(0, |seen| seen.count);
+        Round {
+            left: self.tokens[pair.0 as usize].to_vec(),
+            right: self.tokens[pair.1 as usize].to_vec(),
+            count: count as usize,
+            tied: self
+                .pairs
+                .values()
+                .filter(|seen| seen.count == count)
+                .count(),
+            tokens: 0,
+        }
+    }
+
+    fn token_count(&self) -> usize {
+        let words = self.words.iter();
+        words.map(|word| word.count as usize * word.ids.len()).sum()
     }
 
     /// The pair to merge next, `None` if all are rarer than `min_frequency`.
