@@ -10,6 +10,7 @@
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
 //! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
+//! 7. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -17,6 +18,7 @@ pub mod audit;
 pub mod base;
 pub mod batch;
 pub mod bootstrap;
+pub mod chars;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;

@@ -155,7 +155,7 @@ fn point_latest(output_dir: &Path, folder: &str) -> Result<()> {
 }
 
 /// `seconds` after 1970 as `2026-01-31_23-59-59`, UTC.
-fn stamp(seconds: u64) -> String {
+pub fn stamp(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);

@@ -288,7 +288,7 @@ fn tell(observers: &mut [&mut dyn Observer], event: &Event) -> Result<()> {
 }
 
 /// The seed of the dropout masks of one micro-batch: a function of the run's seed and the place.
-fn dropout_seed(seed: u64, step: u64, micro: usize) -> u64 {
+pub(crate) fn dropout_seed(seed: u64, step: u64, micro: usize) -> u64 {
     let mut rng = stream(
         seed.wrapping_add(step.wrapping_mul(STEP_STRIDE)),
         Purpose::Dropout,

@@ -17,6 +17,10 @@ mod kit;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod mini_gpt;
+#[cfg(test)]
+mod mini_gpt_text;
+#[cfg(test)]
 mod repeat;
 #[cfg(test)]
 mod steps;
