@@ -73,11 +73,12 @@ pub fn plot(points: &[Point]) -> String {
             .map(|point| (point.tokens as f64, point.tokens_per_second))
             .collect(),
     });
-    llm_show::svg::log_log(
+    let picture = llm_show::svg::log_log(
         "Training, tokens a second by length of text",
         ["T, tokens", "tokens/s"],
         &lines.collect::<Vec<_>>(),
-    )
+    );
+    picture.svg().to_owned()
 }
 
 /// The page of the book: what was measured on `machine`, the table and the plot.

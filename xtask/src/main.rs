@@ -4,7 +4,7 @@
 //! cargo xtask check                    the gate: every check, cheapest first
 //! cargo xtask check links duplicates   these checks only
 //! cargo xtask check --except tests     all but these
-//! cargo xtask readme                   writes the lesson table into README.md
+//! cargo xtask readme                   writes README.md's lesson table and llm-show's cards
 //! cargo xtask cold-build               writes the crates that a first lesson compiles
 //! cargo xtask sanitize                 llm-core's tests under AddressSanitizer
 //! ```
@@ -42,7 +42,7 @@ fn execute(arguments: &[String]) -> Result<bool> {
     match words.as_slice() {
         ["check", "--except", names @ ..] => run::check(names, true),
         ["check", names @ ..] => run::check(names, names.is_empty()),
-        ["readme"] => checks::catalogue::write_readme(&Workspace::load()?).map(|()| true),
+        ["readme"] => checks::catalogue::write(&Workspace::load()?).map(|()| true),
         ["cold-build"] => checks::cold_build::write(&Workspace::load()?).map(|()| true),
         ["sanitize"] => sanitize::run(&Workspace::load()?).map(|()| true),
         _ => bail!(

@@ -3,20 +3,29 @@
 //! stdout is the result, stderr is the weather. Exit codes: 0 ok, 1 a check failed, 2 bad input,
 //! 3 files, 4 numbers.
 
+mod amount;
 mod bench;
+mod cost;
+mod course;
+mod exercises;
 mod failure;
 mod generate;
 mod hash;
 mod inspect;
+mod lessons;
 mod logits;
 mod model;
+mod next;
+mod run;
 mod tokenize;
 mod train;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use llm_core::kernels::allocator::Counting;
+use llm_show::LookArgs;
 
 /// Page faults of large tensors cost up to a third of a training step with the system allocator.
 /// Allocations are counted while a profile is recorded, and only then.
@@ -34,15 +43,19 @@ struct Cli {
 const EXIT_CODES: &str = "Exit codes: 0 ok · 1 a check failed · 2 bad input, config or file · \
 3 I/O or disk · 4 numerical (NaN, Inf) · 130/143 signals";
 
+/// What a verb does stands at its arguments, where it is missing here.
 #[derive(Subcommand)]
 enum Verb {
+    Lessons(lessons::LessonsArgs),
+    Run(run::RunArgs),
+    Next(next::NextArgs),
+    Exercises(exercises::ExercisesArgs),
     /// Continue a prompt
     Generate(generate::GenerateArgs),
     /// Write the logits of a token sequence, to compare implementations
     Logits(logits::LogitsArgs),
     /// Print the token ids of a text
     Tokenize(tokenize::TokenizeArgs),
-    /// Show what a model or a file is made of
     Inspect(inspect::InspectArgs),
     /// Print one digest over all files of a checkpoint
     Hash(hash::HashArgs),
@@ -50,20 +63,32 @@ enum Verb {
     Train(train::TrainArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
+    Cost(cost::CostArgs),
 }
 
 fn main() -> ExitCode {
-    let (look, result) = match Cli::parse().verb {
-        Verb::Generate(args) => (args.tool.look, generate::run(args)),
-        Verb::Logits(args) => (args.tool.look, logits::run(&args)),
-        Verb::Tokenize(args) => (args.tool.look, tokenize::run(&args)),
-        Verb::Inspect(args) => (args.tool.look, inspect::run(&args)),
-        Verb::Hash(args) => (args.tool.look, hash::run(&args)),
-        Verb::Train(args) => (args.look, train::run(&args)),
-        Verb::Bench(args) => (args.tool.look, bench::run(&args)),
-    };
+    let (look, result) = dispatch(Cli::parse().verb);
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(failure::report(&error, &look)),
+    }
+}
+
+/// Runs a verb; its exit code where it has one of its own.
+fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
+    let done = |result: Result<()>| result.map(|()| 0);
+    match verb {
+        Verb::Lessons(args) => (args.look, done(lessons::run(&args))),
+        Verb::Run(args) => (args.look, run::run(&args)),
+        Verb::Next(args) => (args.look, next::run(&args)),
+        Verb::Exercises(args) => (args.look(), exercises::run(&args)),
+        Verb::Generate(args) => (args.tool.look, done(generate::run(args))),
+        Verb::Logits(args) => (args.tool.look, done(logits::run(&args))),
+        Verb::Tokenize(args) => (args.tool.look, done(tokenize::run(&args))),
+        Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
+        Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
+        Verb::Train(args) => (args.look, done(train::run(&args))),
+        Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
+        Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }
 }

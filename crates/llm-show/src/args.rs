@@ -1,6 +1,7 @@
 //! The flags that every program of this project shares, in one order with one wording.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -148,6 +149,9 @@ pub struct LessonArgs {
     #[arg(long, value_name = "ANSWER", num_args = 0..=1, default_missing_value = "",
         allow_hyphen_values = false)]
     pub check: Option<String>,
+    /// Write the lesson's picture to this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
 
 impl std::ops::Deref for LessonArgs {
@@ -156,14 +160,4 @@ impl std::ops::Deref for LessonArgs {
     fn deref(&self) -> &ToolArgs {
         &self.tool
     }
-}
-
-/// The end of a lesson's `--help`: what you will see, what it reads, examples.
-pub fn after_help(see: &str, reads: &str, examples: &[&str]) -> String {
-    let mut text = format!("What you will see:\n  {see}\n\nReads:\n  {reads}\n\nExamples:");
-    for example in examples {
-        text += "\n  cargo run -q --bin ";
-        text += example;
-    }
-    text + "\n\nExit codes: 0 ok, 1 a check failed, 2 bad input, 3 input or output failed"
 }

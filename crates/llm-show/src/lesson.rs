@@ -2,14 +2,19 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::ops::{Deref, DerefMut};
 use std::process::ExitCode;
 
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+
 use crate::args::{ColorChoice, LessonArgs, LookArgs};
+use crate::card::Card;
 use crate::look::{Look, Meaning};
 use crate::number::{number, scientific, tolerance};
 use crate::screen::Screen;
+use crate::svg::Picture;
 use crate::weather::Weather;
 
 /// Exit code: a check failed.
@@ -18,31 +23,6 @@ pub const CHECK_FAILED: u8 = 1;
 pub const BAD_INPUT: u8 = 2;
 /// Exit code: reading or writing failed.
 pub const IO_FAILED: u8 = 3;
-
-/// What is fixed about a lesson; the same facts stand in `lessons/catalog.toml`.
-#[derive(Clone, Copy, Debug)]
-pub struct Card {
-    /// The number of a numbered lesson, else empty.
-    pub number: &'static str,
-    /// A few words.
-    pub title: &'static str,
-    /// The shelf.
-    pub shelf: &'static str,
-    /// About how long a run takes.
-    pub seconds: u32,
-    /// The question that the lesson answers.
-    pub question: &'static str,
-    /// The answer in one line.
-    pub takeaway: &'static str,
-    /// The file to read.
-    pub read: &'static str,
-    /// The lesson after this one; empty at the end of a shelf.
-    pub next: &'static str,
-    /// Flags worth trying, each with its value.
-    pub tries: &'static [&'static str],
-    /// A task whose answer `--check ANSWER` compares.
-    pub exercise: &'static str,
-}
 
 /// An error with the command that helps and the exit code.
 #[derive(Debug)]
@@ -90,9 +70,11 @@ pub struct Lesson<'w> {
     screen: Screen<'w>,
     /// What goes to stderr.
     pub weather: Weather<'w>,
+    /// The flags that every lesson has.
+    pub args: LessonArgs,
     checks: Vec<(String, bool)>,
     answer: Option<(String, bool)>,
-    given: Option<String>,
+    picture: Option<Result<(), Complaint>>,
 }
 
 impl<'w> Deref for Lesson<'w> {
@@ -114,15 +96,15 @@ impl<'w> DerefMut for Lesson<'w> {
 impl<'w> Lesson<'w> {
     /// Opens the lesson of `card` and writes its header.
     pub fn open(card: &Card, args: &LessonArgs, screen: Screen<'w>, weather: Weather<'w>) -> Self {
-        let given = args.check.clone();
         let mut lesson = Self {
             screen,
             weather,
+            args: args.clone(),
             checks: Vec::new(),
             answer: None,
-            given,
+            picture: None,
         };
-        let title = [card.number, card.title].map(str::trim);
+        let title = [card.number(), card.title].map(str::trim);
         let title = title
             .into_iter()
             .filter(|part| !part.is_empty())
@@ -183,23 +165,72 @@ impl<'w> Lesson<'w> {
     }
 
     fn solution_by(&mut self, right: impl FnOnce(&str) -> bool) {
-        if let Some(given) = self.given.clone().filter(|given| !given.is_empty()) {
+        if let Some(given) = self.args.check.clone().filter(|given| !given.is_empty()) {
             self.answer = Some((given.clone(), right(given.trim())));
+        }
+    }
+
+    /// The lesson's picture: drawn and written where `--svg FILE` asks for it. A file that ends in
+    /// `.png` gets pixels, which only heatmaps have.
+    pub fn picture(&mut self, draw: impl FnOnce() -> Picture) {
+        let Some(path) = self.args.svg.clone() else {
+            return;
+        };
+        let name = path.display();
+        let png = path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("png"));
+        let picture = draw();
+        let bytes = if png {
+            picture.png()
+        } else {
+            Some(picture.svg().as_bytes().to_vec())
+        };
+        let written = match bytes.map(|bytes| fs::write(&path, bytes)) {
+            Some(Ok(())) => {
+                self.weather.note(&format!("picture written to {name}"));
+                Ok(())
+            }
+            Some(Err(error)) => Err(Complaint::new(format!("{name}: {error}")).code(IO_FAILED)),
+            None => Err(Complaint::new(format!(
+                "{name}: this lesson's picture is not made of pixels"
+            ))
+            .hint("name a file that ends in .svg")),
+        };
+        self.picture = Some(written);
+    }
+
+    /// What `--svg` asked for and did not get.
+    fn missing_picture(&mut self) -> Option<Complaint> {
+        match (self.args.svg.is_some(), self.picture.take()) {
+            (_, Some(Err(complaint))) => Some(complaint),
+            (true, None) => Some(Complaint::new("--svg: this lesson draws no picture")),
+            _ => None,
         }
     }
 
     fn close(&mut self, card: &Card) {
         self.line("");
         self.closing("Takeaway", card.takeaway);
-        self.closing("Read", card.read);
-        let others = [("Next", card.next), ("Exercise", card.exercise)];
+        self.closing("Read", card.reads.first().unwrap_or(&""));
+        let next = card.next_binary().unwrap_or_default();
+        let practice: Vec<String> = card
+            .exercises
+            .iter()
+            .map(|id| format!("cargo deeper exercises check {id}"))
+            .collect();
+        let others = [("Next", next), ("Exercise", card.exercise)];
         for (name, text) in others.into_iter().filter(|(_, text)| !text.is_empty()) {
             self.closing(name, text);
+        }
+        if !practice.is_empty() {
+            let practice: Vec<&str> = practice.iter().map(String::as_str).collect();
+            self.closing_items("Practice", &practice);
         }
         if !card.tries.is_empty() {
             self.closing_items("Try", card.tries);
         }
-        if self.given.is_some() {
+        if self.args.check.is_some() {
             self.list_checks();
         }
     }
@@ -259,6 +290,9 @@ impl<'w> Lesson<'w> {
                     );
                     self.weather.error(&message, None);
                     code = CHECK_FAILED;
+                }
+                if let Some(complaint) = self.missing_picture() {
+                    code = report(&complaint, &mut self.weather);
                 }
             }
             Err(error) => code = report(error.as_ref(), &mut self.weather),
@@ -343,17 +377,40 @@ pub fn stderr_weather(args: &LookArgs) -> Weather<'static> {
     )
 }
 
+/// The flags of a lesson: those of every lesson, then its own.
+#[derive(Parser)]
+#[command(version)]
+struct Flags<F: Args> {
+    #[command(flatten)]
+    common: LessonArgs,
+    #[command(flatten)]
+    own: F,
+}
+
 /// Runs a lesson on the real stdout and stderr: the body of every lesson's `main`.
-pub fn run<E>(
-    card: &Card,
-    args: &LessonArgs,
-    body: impl FnOnce(&mut Lesson) -> Result<(), E>,
+///
+/// `binary` is `env!("CARGO_BIN_NAME")`; it finds the lesson's card. `F` are the lesson's own flags.
+pub fn teach<F: Args, E>(
+    binary: &str,
+    body: impl FnOnce(&mut Lesson, &F) -> Result<(), E>,
 ) -> ExitCode
 where
     E: AsRef<dyn Error + 'static>,
 {
-    let (screen, weather) = (stdout_screen(&args.look), stderr_weather(&args.look));
-    let mut lesson = Lesson::open(card, args, screen, weather);
-    let result = body(&mut lesson);
+    let Some(card) = Card::of(binary) else {
+        let missing = Complaint::new(format!("lessons/catalog.toml has no lesson {binary}"));
+        let mut weather = stderr_weather(&LookArgs::default());
+        let hint = "add the entry, then: cargo xtask readme";
+        return ExitCode::from(report(&missing.hint(hint), &mut weather));
+    };
+    let command = Flags::<F>::command()
+        .name(card.binary)
+        .about(card.question)
+        .after_help(card.after_help());
+    let flags = Flags::<F>::from_arg_matches(&command.get_matches());
+    let Flags { common, own } = flags.unwrap_or_else(|error| error.exit());
+    let (screen, weather) = (stdout_screen(&common.look), stderr_weather(&common.look));
+    let mut lesson = Lesson::open(card, &common, screen, weather);
+    let result = body(&mut lesson, &own);
     ExitCode::from(lesson.finish(card, result))
 }

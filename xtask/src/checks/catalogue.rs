@@ -1,4 +1,4 @@
-//! `lessons/catalog.toml` against the tree, and README's table against the catalogue.
+//! `lessons/catalog.toml` against the tree; README's table and llm-show's cards against the catalogue.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,6 +15,8 @@ const README: &str = "README.md";
 /// The table stands between these lines of the README.
 const BEGIN: &str = "<!-- lessons: written by `cargo xtask readme` -->";
 const END: &str = "<!-- end of lessons -->";
+/// The catalogue as data for the programs.
+const CARDS: &str = "crates/llm-show/src/cards.rs";
 
 /// Every lesson has one entry, every entry is whole and true, and the README has them.
 pub(super) fn check(workspace: &Workspace) -> Result<String> {
@@ -51,16 +53,47 @@ pub(super) fn check(workspace: &Workspace) -> Result<String> {
             "{README}: the lesson table is old, run `cargo xtask readme`"
         ));
     }
+    if cards(&lessons) != workspace.read(CARDS)? {
+        problems.push(format!("{CARDS} is old, run `cargo xtask readme`"));
+    }
     verdict(problems, format!("{} lessons", lessons.len()))
 }
 
-/// Writes the lesson table into the README.
-pub(crate) fn write_readme(workspace: &Workspace) -> Result<()> {
-    let text = with_table(&workspace.read(README)?, &lessons(workspace)?)?;
-    fs::write(workspace.root.join(README), text).context(README)
+/// Writes the lesson table into the README, and the cards.
+pub(crate) fn write(workspace: &Workspace) -> Result<()> {
+    let lessons = lessons(workspace)?;
+    let text = with_table(&workspace.read(README)?, &lessons)?;
+    fs::write(workspace.root.join(README), text).context(README)?;
+    fs::write(workspace.root.join(CARDS), cards(&lessons)).context(CARDS)
 }
 
-fn lessons(workspace: &Workspace) -> Result<Vec<Table>> {
+/// The catalogue as Rust: a line a fact, in the order of llm-show's `Card`.
+fn cards(lessons: &[Table]) -> String {
+    let mut rust = String::from(
+        "//! The lessons in reading order; written by `cargo xtask readme` from `lessons/catalog.toml`.\n\n\
+         use crate::card::Card;\n\n\
+         /// Every lesson.\n#[rustfmt::skip]\npub const CARDS: &[Card] = &[\n",
+    );
+    for lesson in lessons {
+        let word = |key: &str| format!("{key}: {:?}", text(lesson, key));
+        let words = |key: &str| format!("{key}: &{:?}", list(lesson, key).unwrap_or_default());
+        let seconds = lesson.get("seconds").and_then(Value::as_integer);
+        rust += &format!("    Card {{ {}, {}, ", word("id"), word("binary"));
+        rust += &format!("{}, {},\n", word("title"), word("shelf"));
+        rust += &format!("        seconds: {}, ", seconds.unwrap_or_default());
+        rust += &format!("{}, {},\n", words("needs"), word("next"));
+        for key in ["question", "sees", "takeaway", "exercise"] {
+            rust += &format!("        {},\n", word(key));
+        }
+        for key in ["reads", "tries"] {
+            rust += &format!("        {},\n", words(key));
+        }
+        rust += &format!("        {} }},\n", words("exercises"));
+    }
+    rust + "];\n"
+}
+
+pub(super) fn lessons(workspace: &Workspace) -> Result<Vec<Table>> {
     let catalogue: Table = workspace.read(CATALOGUE)?.parse().context(CATALOGUE)?;
     let lessons = catalogue
         .get("lesson")
@@ -72,11 +105,11 @@ fn lessons(workspace: &Workspace) -> Result<Vec<Table>> {
         .collect()
 }
 
-fn text<'a>(lesson: &'a Table, key: &str) -> &'a str {
+pub(super) fn text<'a>(lesson: &'a Table, key: &str) -> &'a str {
     lesson.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn list<'a>(lesson: &'a Table, key: &str) -> Option<Vec<&'a str>> {
+pub(super) fn list<'a>(lesson: &'a Table, key: &str) -> Option<Vec<&'a str>> {
     lesson
         .get(key)?
         .as_array()?
@@ -93,7 +126,9 @@ fn entry_problems(workspace: &Workspace, lesson: &Table, ids: &BTreeSet<&str>) -
             problems.push(format!("{CATALOGUE}: {id}: {problem}"));
         }
     };
-    for key in ["id", "binary", "title", "question", "shelf"] {
+    for key in [
+        "id", "binary", "title", "question", "shelf", "sees", "takeaway",
+    ] {
         need(!text(lesson, key).is_empty(), format!("`{key}` is missing"));
     }
     let seconds = lesson.get("seconds").and_then(Value::as_integer);
@@ -101,10 +136,12 @@ fn entry_problems(workspace: &Workspace, lesson: &Table, ids: &BTreeSet<&str>) -
         seconds.is_some_and(|seconds| seconds > 0),
         "`seconds` is not a positive number".into(),
     );
-    need(
-        list(lesson, "needs").is_some(),
-        "`needs` is not a list".into(),
-    );
+    for key in ["needs", "tries", "exercises"] {
+        need(
+            list(lesson, key).is_some(),
+            format!("`{key}` is not a list"),
+        );
+    }
     let next = text(lesson, "next");
     need(
         next.is_empty() || ids.contains(next),

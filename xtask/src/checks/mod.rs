@@ -2,10 +2,12 @@
 
 mod arrows;
 mod binaries;
+mod book;
 pub(crate) mod catalogue;
 pub(crate) mod cold_build;
 mod comments;
 mod duplicates;
+mod exercises;
 mod links;
 mod sizes;
 mod words;
@@ -25,7 +27,7 @@ pub(crate) struct Check {
 }
 
 /// All checks.
-pub(crate) const CHECKS: [Check; 13] = [
+pub(crate) const CHECKS: [Check; 15] = [
     Check {
         name: "format",
         what: "rustfmt changes nothing",
@@ -62,9 +64,19 @@ pub(crate) const CHECKS: [Check; 13] = [
         run: catalogue::check,
     },
     Check {
+        name: "exercises",
+        what: "exercises are whole and belong to lessons",
+        run: exercises::check,
+    },
+    Check {
         name: "links",
         what: "links in documents lead somewhere",
         run: links::check,
+    },
+    Check {
+        name: "book",
+        what: "pages, includes, pictures, commands exist",
+        run: book::check,
     },
     Check {
         name: "duplicates",

@@ -5,6 +5,14 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod checkout;
+#[cfg(test)]
 mod deeper;
+#[cfg(test)]
+mod exercises;
+#[cfg(test)]
+mod formulas;
+#[cfg(test)]
+mod learner;
 #[cfg(test)]
 mod train;

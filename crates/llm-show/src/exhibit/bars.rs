@@ -52,7 +52,7 @@ impl Exhibit for Bars {
         let lines = self.bars.iter().zip(labels.iter().zip(&numbers));
         lines
             .map(|((_, value), (label, text))| {
-                let bar = bar((value / full).clamp(0.0, 1.0), look);
+                let bar = bar((value / full).clamp(0.0, 1.0), LONGEST_BAR, look);
                 let (label, text) = (left(label, label_columns), right(text, number_columns));
                 format!("{label}  {text}  {bar}").trim_end().to_owned()
             })
@@ -60,12 +60,12 @@ impl Exhibit for Bars {
     }
 }
 
-/// A bar of `share` of the full width, in eighths of a column where glyphs allow.
-fn bar(share: f64, look: Look) -> String {
+/// A bar of `share` of `columns`, in eighths of a column where glyphs allow.
+pub(super) fn bar(share: f64, columns: usize, look: Look) -> String {
     if look.ascii {
-        return "#".repeat((share * LONGEST_BAR as f64).round() as usize);
+        return "#".repeat((share * columns as f64).round() as usize);
     }
-    let eighths = (share * (8 * LONGEST_BAR) as f64).round() as usize;
+    let eighths = (share * (8 * columns) as f64).round() as usize;
     let rest = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
     look.paint(Meaning::Accent, &("█".repeat(eighths / 8) + rest))
 }

@@ -3,6 +3,7 @@
 mod bars;
 mod curve;
 mod grid;
+mod histogram;
 mod region;
 mod shape;
 mod table;
@@ -10,6 +11,7 @@ mod table;
 pub use bars::{Bars, sparkline};
 pub use curve::Curve;
 pub use grid::{Grid, GridStyle};
+pub use histogram::Histogram;
 pub use region::Region;
 pub use shape::{Shape, Shapes};
 pub use table::{Cell, Table};

@@ -6,16 +6,14 @@
 //! Reads: crates/llm-core/src/{model/tiny_gpt,math/loss}.rs, crates/llm-train/src/optimizer.rs.
 //! Try: `--epochs 50`, `--prompt o`, `--seed 8`.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
-use clap::Parser;
+use clap::Args;
 use llm_core::device::Machine;
 use llm_core::math::loss::{continuations, floor};
 use llm_core::model::tiny_gpt::{TinyGpt, TinyGptConfig};
 use llm_core::text::chars::CharTokenizer;
 use llm_core::{nn::Pass, ops::Ops};
-use llm_show::{Card, Curve, Lesson, LessonArgs, Table, number};
+use llm_show::{Curve, Lesson, Table, number};
 use llm_train::schedule::{Schedule, ScheduleKind};
 use llm_train::{optimizer::AdamW, step::Stepper};
 
@@ -24,29 +22,9 @@ const TEXT: &str = "hello hello";
 /// Where 200 epochs end, measured over 20 seeds: 0.050 to 0.072.
 const BAND: (f64, f64) = (0.0495, 0.075);
 
-const CARD: Card = Card {
-    number: "00",
-    title: "tiny gpt",
-    shelf: "hfcore",
-    seconds: 2,
-    question: "How small can a GPT be and still learn to write?",
-    takeaway: "a model learns until only what its context cannot tell is left",
-    read: "crates/llm-core/src/model/tiny_gpt.rs",
-    next: "00_base",
-    tries: &["--epochs 50", "--prompt o", "--seed 8"],
-    exercise: "how many parameters with one more character? --check NUMBER",
-};
-
-/// How small can a GPT be and still learn to write?
-#[derive(Parser)]
-#[command(version, after_help = llm_show::after_help(
-    "2,453 parameters, the loss floor, 200 epochs of training, greedy text",
-    "crates/llm-core/src/model/tiny_gpt.rs, crates/llm-train/src/optimizer.rs",
-    &["00_tinygpt -- --epochs 50", "00_tinygpt -- --prompt o"],
-))]
-struct Args {
-    #[command(flatten)]
-    common: LessonArgs,
+/// Own flags.
+#[derive(Args)]
+struct Own {
     /// Passes over the seven windows, 1 to 10,000
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     epochs: u64,
@@ -55,16 +33,15 @@ struct Args {
     prompt: String,
 }
 
-fn main() -> ExitCode {
-    let args = Args::parse();
-    llm_show::run(&CARD, &args.common, |lesson| run(lesson, &args))
+fn main() -> std::process::ExitCode {
+    llm_show::teach(env!("CARGO_BIN_NAME"), run)
 }
 
-fn run(lesson: &mut Lesson, args: &Args) -> Result<()> {
-    let machine = Machine::start("cpu", "f32", args.common.threads)?;
+fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
+    let machine = Machine::start("cpu", "f32", lesson.args.threads)?;
     lesson.weather.settings(&machine.describe());
     let chars = CharTokenizer::from_text(TEXT);
-    let prompt = chars.encode(&args.prompt)?;
+    let prompt = chars.encode(&own.prompt)?;
     let ids = chars.encode(TEXT)?;
     let config = TinyGptConfig::default();
     let windows: Vec<&[u32]> = ids.windows(config.context + 1).collect();
@@ -81,19 +58,19 @@ fn run(lesson: &mut Lesson, args: &Args) -> Result<()> {
     show_model(lesson, &config);
     let lowest = show_floor(lesson, &chars, &ids, config.context);
 
-    lesson.step(&format!("Train: {} passes over all windows, Adam, lr 0.01", args.epochs));
-    let (model, losses) = train(lesson, &windows, args)?;
+    lesson.step(&format!("Train: {} passes over all windows, Adam, lr 0.01", own.epochs));
+    let (model, losses) = train(lesson, &windows, own)?;
     lesson.show(&Curve::new(&losses, "epoch").log().reference(lowest, "floor"));
     lesson.check_that("no loss below the floor", "never", losses.iter().all(|&x| x >= lowest));
     lesson.check_between("loss before training: ln 5 and noise", losses[0], (1.3, 2.6));
-    if args.epochs == 200 {
+    if own.epochs == 200 {
         lesson.check_between("loss after training", losses[losses.len() - 1], BAND);
     }
 
     lesson.step("Write: always the likeliest next character");
     let written = chars.decode(&model.greedy(&prompt, 20, &Pass::eval(Ops::Fused))?)?;
-    lesson.exhibit_line(&format!("{:?} goes on: {written:?}", args.prompt));
-    if args.epochs == 200 && args.prompt == "hell" {
+    lesson.exhibit_line(&format!("{:?} goes on: {written:?}", own.prompt));
+    if own.epochs == 200 && own.prompt == "hell" {
         let repeats = written == "hello hello hello hello ";
         lesson.check_that("the text repeats", "hello, hello", repeats);
     }
@@ -133,17 +110,17 @@ fn show_floor(lesson: &mut Lesson, chars: &CharTokenizer, ids: &[u32], context: 
 }
 
 /// Full-batch Adam without decay; the model, and the loss before each update and at the end.
-fn train(lesson: &mut Lesson, windows: &[&[u32]], args: &Args) -> Result<(TinyGpt, Vec<f64>)> {
-    let (model, parameters) = TinyGpt::init(&TinyGptConfig::default(), args.common.seed)?;
+fn train(lesson: &mut Lesson, windows: &[&[u32]], own: &Own) -> Result<(TinyGpt, Vec<f64>)> {
+    let (model, parameters) = TinyGpt::init(&TinyGptConfig::default(), lesson.args.seed)?;
     let optimizer = AdamW::new(&parameters, Default::default(), |_, _| false)?;
-    let (kind, lr, total_steps) = (ScheduleKind::Constant, 0.01, args.epochs);
+    let (kind, lr, total_steps) = (ScheduleKind::Constant, 0.01, own.epochs);
     let schedule = Schedule { kind, max_lr: lr, min_lr: lr, warmup_steps: 0, total_steps };
     let mut stepper = Stepper { parameters, optimizer, schedule, max_grad_norm: None };
     let loss = || model.loss(windows, &Pass::eval(Ops::Fused));
     let mut losses = Vec::new();
-    for epoch in 1..=args.epochs {
+    for epoch in 1..=own.epochs {
         losses.push(stepper.step(1, |_| Ok(loss()?))?.loss);
-        lesson.weather.progress("train", epoch, args.epochs);
+        lesson.weather.progress("train", epoch, own.epochs);
     }
     losses.push(f64::from(loss()?.to_scalar::<f32>()?));
     Ok((model, losses))

@@ -7,59 +7,36 @@
 //! Reads: crates/llm-core/src/device.rs, crates/llm-core/src/config/mod.rs.
 //! Try: `--device cuda`, `--threads 1`, `--model path/to/model`.
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-
 use candle_core::{DType, Device};
-use clap::Parser;
+use clap::Args;
 use llm_core::config::ModelConfig;
 use llm_core::device::Machine;
 use llm_core::math::{gradient::compare, linear::linear};
 use llm_core::model::tensor_shapes;
 use llm_core::ops::Ops;
 use llm_core::rng::{Purpose, normal, stream};
-use llm_show::{Card, Lesson, LessonArgs, Table, number};
+use llm_show::{Lesson, Table, number};
 use ndarray::Array2;
+use std::path::{Path, PathBuf};
 
 /// Sums of 64 products in f32, and in the half types.
 const CLOSE: [(DType, f64); 4] =
     [(DType::F64, 1e-12), (DType::F32, 1e-5), (DType::F16, 0.05), (DType::BF16, 0.5)];
 
-const CARD: Card = Card {
-    number: "00",
-    title: "base",
-    shelf: "inferencing",
-    seconds: 1,
-    question: "Is everything here that the inference lessons need?",
-    takeaway: "what is missing has a line that repairs it; lessons run without",
-    read: "crates/llm-core/src/device.rs",
-    next: "01_perceptron",
-    tries: &["--device cuda", "--threads 1", "--model path/to/model"],
-    exercise: "",
-};
-
-/// Is everything here that the inference lessons need?
-#[derive(Parser)]
-#[command(version, after_help = llm_show::after_help(
-    "device, dtype and threads with the reason, a checked computation, what is missing",
-    "crates/llm-core/src/device.rs, crates/llm-core/src/config/mod.rs",
-    &["00_base -- --threads 1", "00_base -- --model path/to/model"],
-))]
-struct Args {
-    #[command(flatten)]
-    common: LessonArgs,
+/// Own flags.
+#[derive(Args)]
+struct Own {
     /// The model folder to look at
     #[arg(long, default_value = "output_models/deeper-tiny", value_name = "DIR")]
     model: PathBuf,
 }
 
-fn main() -> ExitCode {
-    let args = Args::parse();
-    llm_show::run(&CARD, &args.common, |lesson| run(lesson, &args))
+fn main() -> std::process::ExitCode {
+    llm_show::teach(env!("CARGO_BIN_NAME"), run)
 }
 
-fn run(lesson: &mut Lesson, args: &Args) -> anyhow::Result<()> {
-    let common = &args.common;
+fn run(lesson: &mut Lesson, own: &Own) -> anyhow::Result<()> {
+    let common = lesson.args.clone();
     let machine = Machine::start(common.device.as_str(), common.dtype.as_str(), common.threads)?;
 
     lesson.step("Where programs compute");
@@ -91,7 +68,7 @@ fn run(lesson: &mut Lesson, args: &Args) -> anyhow::Result<()> {
     lesson.step("What is here and what is not");
     let mut table = Table::new(&["what", "found"]);
     let mut fixes = Vec::new();
-    for (what, found, fix) in findings(&args.model) {
+    for (what, found, fix) in findings(&own.model) {
         table.row([what.into(), found.as_deref().unwrap_or("missing").into()]);
         if found.is_none() {
             fixes.push((what, fix));

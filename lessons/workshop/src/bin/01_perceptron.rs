@@ -6,40 +6,18 @@
 //! Reads: crates/llm-core/src/math/perceptron.rs.
 //! Try: `--gate xor`, `--epochs 1000`.
 
-use std::process::ExitCode;
-
-use clap::Parser;
+use clap::Args;
 use llm_core::math::perceptron::{Perceptron, best_line};
-use llm_show::{Card, Lesson, LessonArgs, Region, Table, number, sparkline};
+use llm_show::{Lesson, Region, Table, number, sparkline};
 
 /// A logic gate as four examples.
 type Gate = [([f64; 2], bool); 4];
 /// Directions and distances of the lines tried on XOR in step 4.
 const LINES: (usize, usize) = (360, 401);
 
-const CARD: Card = Card {
-    number: "01",
-    title: "perceptron",
-    shelf: "workshop",
-    seconds: 1,
-    question: "What can one neuron learn, and what can it never learn?",
-    takeaway: "one neuron is one straight line; XOR needs two, hence hidden layers",
-    read: "crates/llm-core/src/math/perceptron.rs",
-    next: "",
-    tries: &["--gate xor", "--epochs 1000"],
-    exercise: "how many of the 16 gates of two inputs can it learn? --check NUMBER",
-};
-
-/// What can one neuron learn, and what can it never learn?
-#[derive(Parser)]
-#[command(version, after_help = llm_show::after_help(
-    "the line for AND and OR, its picture, and why XOR has none",
-    "crates/llm-core/src/math/perceptron.rs",
-    &["01_perceptron -- --gate xor --epochs 1000"],
-))]
-struct Args {
-    #[command(flatten)]
-    common: LessonArgs,
+/// Own flags.
+#[derive(Args)]
+struct Own {
     /// The gate to learn
     #[arg(long, default_value = "all", value_parser = ["and", "or", "xor", "all"])]
     gate: String,
@@ -48,20 +26,19 @@ struct Args {
     epochs: u32,
 }
 
-fn main() -> ExitCode {
-    let args = Args::parse();
-    llm_show::run(&CARD, &args.common, |lesson| run(lesson, &args))
+fn main() -> std::process::ExitCode {
+    llm_show::teach(env!("CARGO_BIN_NAME"), run)
 }
 
-fn run(lesson: &mut Lesson, args: &Args) -> anyhow::Result<()> {
+fn run(lesson: &mut Lesson, own: &Own) -> anyhow::Result<()> {
     lesson.weather.fact("device", "cpu, plain loops in f64");
     let gates = [("and", gate(0b1000)), ("or", gate(0b1110)), ("xor", gate(0b0110))];
     for (name, examples) in gates {
-        if args.gate == name || args.gate == "all" {
-            learn(lesson, name, &examples, args.epochs);
+        if own.gate == name || own.gate == "all" {
+            learn(lesson, name, &examples, own.epochs);
         }
     }
-    if matches!(args.gate.as_str(), "xor" | "all") {
+    if matches!(own.gate.as_str(), "xor" | "all") {
         let (turns, shifts) = LINES;
         lesson.step("No line at all does better on XOR");
         let best = best_line(&gates[2].1, turns, shifts);
