@@ -110,7 +110,7 @@ pub(crate) fn command(words: &str) -> String {
         .is_some_and(|folder| folder.join(".fingerprint").is_dir());
     match (built_here, profile.and_then(|name| name.to_str())) {
         (true, Some("release")) => format!("cargo run -q --release --bin deeper -- {words}"),
-        (true, _) => format!("cargo run -q --bin deeper -- {words}"),
+        (true, _) => format!("cargo deeper {words}"),
         _ => format!("deeper {words}"),
     }
 }
