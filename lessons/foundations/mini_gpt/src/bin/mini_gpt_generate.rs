@@ -130,9 +130,11 @@ fn show_pick(lesson: &mut Lesson, chars: &CharTokenizer, text: &[u32], pick: &Pi
     Ok(())
 }
 
-/// The candidates that are likely enough to be seen.
+/// The candidates that are likely enough to be seen, and the one that was drawn.
 fn bars(chars: &CharTokenizer, pick: &Pick) -> Result<Vec<(String, f64)>> {
-    let seen = pick.candidates.iter().filter(|one| one.probability >= RARE).take(6);
+    let shown = |(place, one): &(usize, &Candidate)| {
+        one.token == pick.id || (*place < 6 && one.probability >= RARE)
+    };
     let bar = |one: &Candidate| Ok((format!("{:?}", chars.decode(&[one.token])?), one.probability));
-    seen.map(bar).collect()
+    pick.candidates.iter().enumerate().filter(shown).map(|(_, one)| bar(one)).collect()
 }
