@@ -139,7 +139,7 @@ impl<'w> Lesson<'w> {
 
     /// A check of anything else: `claim` says in a few words what holds.
     pub fn check_that(&mut self, name: &str, claim: &str, holds: bool) {
-        self.judge(name, claim, holds, if holds { "yes" } else { "no" });
+        self.judge(name, claim, holds, if holds { claim } else { "does not hold" });
     }
 
     fn judge(&mut self, name: &str, claim: &str, holds: bool, measured: &str) {
@@ -338,7 +338,7 @@ pub fn report(error: &(dyn Error + 'static), weather: &mut Weather) -> u8 {
 /// The look of a stream under the shared flags.
 fn look(args: &LookArgs, choice: anstream::ColorChoice) -> Look {
     let color = match args.color {
-        ColorChoice::Always => true,
+        ColorChoice::Always => !args.plain,
         ColorChoice::Never => false,
         ColorChoice::Auto => !args.plain && choice != anstream::ColorChoice::Never,
     };

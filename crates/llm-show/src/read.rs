@@ -4,7 +4,8 @@
 //! use llm_show::read::numbers;
 //! assert_eq!(numbers("--scores", "2, 0.5,-1", 1..=20, "2,1").unwrap(), [2.0, 0.5, -1.0]);
 //! let complaint = numbers("--scores", "2,x", 1..=20, "2,1").unwrap_err();
-//! assert_eq!(complaint.to_string(), "--scores is `2,x`, expected 1 to 20 finite numbers");
+//! let wanted = "--scores is `2,x`, expected 1 to 20 finite numbers from -1e6 to 1e6";
+//! assert_eq!(complaint.to_string(), wanted);
 //! ```
 
 use std::ops::RangeInclusive;
@@ -12,18 +13,22 @@ use std::str::FromStr;
 
 use crate::lesson::Complaint;
 
-/// Finite numbers separated by commas; `example` is a list that would do.
+/// The largest number that [`numbers`] takes: beyond it f64 keeps too few decimals for the checks.
+const MOST: f64 = 1e6;
+
+/// Numbers of at most a million, separated by commas; `example` is a list that would do.
 ///
 /// # Errors
-/// Too few or too many, or something that is not a finite number.
+/// Too few or too many, or something that is no such number.
 pub fn numbers(
     flag: &str,
     text: &str,
     how_many: RangeInclusive<usize>,
     example: &str,
 ) -> Result<Vec<f64>, Complaint> {
-    let good = |x: &f64| x.is_finite();
-    list(flag, text, how_many, ("finite numbers", good), example)
+    let good = |x: &f64| x.abs() <= MOST;
+    let what = "finite numbers from -1e6 to 1e6";
+    list(flag, text, how_many, (what, good), example)
 }
 
 /// Whole numbers above zero separated by commas; `example` is a list that would do.
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn lists_are_read_whole_or_not_at_all() {
-        for bad in ["", "1,", "nan", "1e400", "1,2,3,4"] {
+        for bad in ["", "1,", "nan", "1e400", "-2e6", "1,2,3,4"] {
             assert!(numbers("--x", bad, 1..=3, "1").is_err(), "{bad}");
         }
         assert_eq!(

@@ -22,7 +22,7 @@ struct Own {
     /// N, pairs of a name and a number in a text, 1 to 8; T = N + 1
     #[arg(long, default_value_t = 4, value_name = "N")]
     pairs: usize,
-    /// D, numbers in a query, a key and a value, 1 to 32
+    /// D, numbers in a query, a key and a value, 1 to 12
     #[arg(long, default_value_t = 6, value_name = "D")]
     width: usize,
     /// Learning rate, above 0
@@ -38,7 +38,7 @@ fn run(lesson: &mut Lesson, own: &Own) -> anyhow::Result<()> {
     let (device, dtype) = (lesson.args.device.as_str(), lesson.args.dtype.as_str_or("f64"));
     let machine = Machine::start(device, dtype, lesson.args.threads)?;
     lesson.weather.settings(&machine.describe());
-    for (flag, size, most) in [("--pairs", own.pairs, 8), ("--width", own.width, 32)] {
+    for (flag, size, most) in [("--pairs", own.pairs, 8), ("--width", own.width, 12)] {
         if !(1..=most).contains(&size) {
             let why = "a question needs a pair to find and a query a number to ask with";
             let problem = format!("{flag} is {size}, expected 1 to {most}: {why}");

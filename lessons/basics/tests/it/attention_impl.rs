@@ -41,7 +41,7 @@ fn every_seed_and_size_keeps_its_checks() {
 fn what_cannot_work_is_refused_with_a_reason() {
     for (args, problem, hint) in [
         (["--pairs", "0"], "--pairs is 0, expected 1 to 8: a question needs a pair", "--pairs 4"),
-        (["--width", "0"], "--width is 0, expected 1 to 32", "--width 4"),
+        (["--width", "0"], "--width is 0, expected 1 to 12", "--width 4"),
         (["--rate", "-0.5"], "learning rate: -0.5, expected a number above 0", "--rate 0.1"),
         (["--rate", "0"], "learning rate: 0, expected a number above 0", "--rate 0.1"),
         (["--rate", "1e9"], "learning rate: 1000000000 overshoots", "--rate 0.1"),
