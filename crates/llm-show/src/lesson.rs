@@ -139,7 +139,12 @@ impl<'w> Lesson<'w> {
 
     /// A check of anything else: `claim` says in a few words what holds.
     pub fn check_that(&mut self, name: &str, claim: &str, holds: bool) {
-        self.judge(name, claim, holds, if holds { claim } else { "does not hold" });
+        self.judge(
+            name,
+            claim,
+            holds,
+            if holds { claim } else { "does not hold" },
+        );
     }
 
     fn judge(&mut self, name: &str, claim: &str, holds: bool, measured: &str) {
