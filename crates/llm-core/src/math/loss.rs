@@ -166,14 +166,17 @@ pub fn continuations(tokens: &[u32], context: usize) -> BTreeMap<Vec<u32>, BTree
 /// The smallest mean loss that any model could reach on [`continuations`]: where one context goes on
 /// in two ways, no model can be sure. This is the entropy of the next token given what is seen.
 pub fn floor(counts: &BTreeMap<Vec<u32>, BTreeMap<u32, usize>>) -> f64 {
-    let (mut surprise, mut places) = (0.0, 0);
-    for next in counts.values() {
-        let total: usize = next.values().sum();
-        places += total;
-        for &count in next.values() {
-            // The best guess is the true share, and it costs −ln(share) each time.
-            surprise -= count as f64 * (count as f64 / total as f64).ln();
-        }
-    }
+    let places: usize = counts.values().flat_map(BTreeMap::values).sum();
+    let surprise = counts
+        .values()
+        .fold(0.0, |sum, next| sum + least_surprise(next));
     surprise / places.max(1) as f64
+}
+
+/// What the best guess costs in nats over all times that one context occurs, by what came `next` and
+/// how often: it gives each token its true share, and pays −ln(share) each time.
+pub fn least_surprise(next: &BTreeMap<u32, usize>) -> f64 {
+    let total: usize = next.values().sum();
+    let cost = |&count: &usize| count as f64 * (count as f64 / total as f64).ln();
+    next.values().fold(0.0, |sum, count| sum - cost(count))
 }

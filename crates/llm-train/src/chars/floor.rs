@@ -25,7 +25,7 @@
 
 use std::collections::BTreeMap;
 
-use llm_core::math::softmax::entropy;
+use llm_core::math::loss::least_surprise;
 
 use super::mean;
 use super::windows::Windows;
@@ -51,27 +51,14 @@ pub fn floor_by_position(windows: &Windows) -> Vec<f64> {
             let next = follows.entry(&x[..=position]).or_default();
             *next.entry(y[position]).or_default() += 1;
         }
-        let surprise: f64 = follows.values().map(surprise).sum();
+        let surprise = follows
+            .values()
+            .fold(0.0, |sum, next| sum + least_surprise(next));
         surprise / windows.count() as f64
     };
     (0..windows.context()).map(at).collect()
 }
 // ANCHOR_END: floor
-
-/// What the best guess after one context costs over all times that the context occurs: its
-/// entropy for each of them.
-fn surprise(next: &Counts) -> f64 {
-    let total: usize = next.values().sum();
-    total as f64 * entropy(&shares(next))
-}
-
-fn shares(counts: &Counts) -> Vec<f64> {
-    let total: usize = counts.values().sum();
-    counts
-        .values()
-        .map(|&count| count as f64 / total as f64)
-        .collect()
-}
 
 /// The loss of a model that has learned how common each character is, and nothing else: the
 /// entropy of the text's character counts in nats.
@@ -85,5 +72,5 @@ pub fn unigram_entropy(ids: &[u32]) -> f64 {
     for &id in ids {
         *counts.entry(id).or_default() += 1;
     }
-    entropy(&shares(&counts))
+    least_surprise(&counts) / ids.len().max(1) as f64
 }
