@@ -30,7 +30,7 @@ use llm_show::LookArgs;
 /// Page faults of large tensors cost up to a third of a training step with the system allocator.
 /// Allocations are counted while a profile is recorded, and only then.
 #[global_allocator]
-static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+static ALLOCATOR: Counting<llm_alloc::MiMalloc> = Counting(llm_alloc::MiMalloc);
 
 /// From text to a trained, fine-tuned language model, on the machine you own.
 #[derive(Parser)]
@@ -67,6 +67,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    llm_alloc::keep_memory();
     let (look, result) = dispatch(Cli::parse().verb);
     match result {
         Ok(code) => ExitCode::from(code),

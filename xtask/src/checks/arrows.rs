@@ -6,7 +6,8 @@ use super::verdict;
 use crate::workspace::{Package, Workspace};
 
 /// What each crate may use of ours. `llm-cli` may use all; lessons and benches all but `llm-cli`.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
+    ("llm-alloc", &[]),
     ("llm-core", &[]),
     ("llm-show", &[]),
     ("llm-store", &["llm-core"]),

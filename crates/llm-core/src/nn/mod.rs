@@ -103,6 +103,17 @@ impl Pass {
         }
     }
 
+    /// Whether dropout with probability `p` changes nothing here, so that an operation which has no
+    /// place for it may stand for it and what it follows. Takes the mask's seed then, as
+    /// [`Pass::dropout`] does.
+    pub(crate) fn drops_nothing(&self, p: f64) -> bool {
+        let nothing = p == 0.0 || self.dropout_seed.is_none();
+        if nothing {
+            let _mask = self.dropout_seed();
+        }
+        nothing
+    }
+
     /// The seed of the next mask, another one at each call; `None` outside training.
     pub(crate) fn dropout_seed(&self) -> Option<u64> {
         let seed = self.dropout_seed.as_ref()?;

@@ -12,11 +12,13 @@ mod cross_entropy;
 mod dropout;
 mod embedding;
 mod frozen;
+mod gated_mlp;
 mod gelu;
 mod head_loss;
 mod layer_norm;
 mod linear;
 mod lora_linear;
+mod placed_attention;
 mod rms_norm;
 mod rope;
 mod slices;
@@ -28,8 +30,10 @@ use candle_core::{Device, Shape, Tensor};
 pub use attention::AttentionSpec;
 pub use checkpoint::checkpoint;
 pub use frozen::{PackedWeight, Products};
+pub use gated_mlp::GatedMlp;
 pub use gelu::GeluKind;
 pub use lora_linear::Adapter;
+pub use placed_attention::Placing;
 pub use rope::RopeTable;
 pub use tape::{Tape, record};
 
@@ -68,6 +72,24 @@ impl Ops {
         match self {
             Self::Fused => linear::linear(x, weight, bias),
             Self::Composed => composed::linear(x, weight, bias),
+        }
+    }
+
+    /// `r + x Wᵀ + b`: a projection into a residual stream. A frozen one keeps neither `r` nor the
+    /// product for the backward pass.
+    ///
+    /// # Shapes
+    /// `residual [.., O]`, `x [.., I]`, `weight [O, I]`, `bias [O]` → `[.., O]`.
+    pub fn add_linear(
+        self,
+        residual: &Tensor,
+        x: &Tensor,
+        weight: &PackedWeight,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused => linear::add_packed(residual, x, weight, bias),
+            Self::Composed => self.add(residual, &self.packed_linear(x, weight, bias)?),
         }
     }
 
@@ -173,6 +195,24 @@ impl Ops {
         }
     }
 
+    /// [`Ops::causal_attention`] of queries and keys that are normed and turned first, all of one
+    /// text from `placing.offset` on. Where the norms do not train, only q, k and v are kept for the
+    /// backward pass.
+    ///
+    /// # Shapes
+    /// `q [B, T, H, D]`, `k` and `v [B, T, K, D]` → `[B, T, H, D]`.
+    pub fn placed_attention(
+        self,
+        qkv: [&Tensor; 3],
+        placing: &Placing,
+        spec: &AttentionSpec,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused => placed_attention::placed_attention(qkv, placing, spec),
+            Self::Composed => placed_attention::chain(self, qkv, placing, spec),
+        }
+    }
+
     /// As [`Ops::causal_attention`] over `heads` queries, `kv_heads` keys and `kv_heads` values that
     /// lie side by side, as one projection leaves them: read in place, and the gradient is written
     /// as one tensor.
@@ -212,6 +252,19 @@ impl Ops {
         match self {
             Self::Fused => swiglu::swiglu(gate, up),
             Self::Composed => composed::swiglu(gate, up),
+        }
+    }
+
+    /// `x + down(silu(gate(n)) · up(n))` with `n` the [`Ops::rms_norm`] of x: the feed-forward half
+    /// of a block. Where nothing of it trains, only x and the outputs of gate and up are kept for
+    /// the backward pass.
+    ///
+    /// # Shapes
+    /// `x [.., C]` → `[.., C]`.
+    pub fn gated_mlp(self, x: &Tensor, mlp: &GatedMlp) -> Result<Tensor> {
+        match self {
+            Self::Fused => gated_mlp::gated_mlp(x, mlp),
+            Self::Composed => gated_mlp::chain(self, x, mlp),
         }
     }
 

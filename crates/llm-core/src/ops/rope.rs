@@ -88,7 +88,8 @@ impl RopeTable {
     }
 }
 
-struct Rope<E> {
+/// The angles of one pass.
+pub(super) struct Rope<E> {
     /// `[T, D/2]`
     cos: Vec<E>,
     /// `[T, D/2]`
@@ -96,11 +97,26 @@ struct Rope<E> {
 }
 
 impl<E: Real> Rope<E> {
-    fn new((cos, sin): (&[f64], &[f64])) -> Self {
+    pub(super) fn new((cos, sin): Turns) -> Self {
         let narrowed = |x: &[f64]| x.iter().map(|&x| E::from_f64(x)).collect();
         Self {
             cos: narrowed(cos),
             sin: narrowed(sin),
+        }
+    }
+
+    pub(super) fn angles(&self) -> Angles<'_, E> {
+        Angles {
+            cos: &self.cos,
+            sin: &self.sin,
+        }
+    }
+
+    /// The same angles the other way round, for the gradient.
+    pub(super) fn back(&self) -> Self {
+        Self {
+            cos: self.cos.clone(),
+            sin: self.sin.iter().map(|&sin| -sin).collect(),
         }
     }
 }
@@ -112,30 +128,38 @@ impl<E: Real> CustomOp1 for Rope<E> {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let _span = span(NAME, || Cost::touch::<E>(2 * layout.shape().elem_count()));
-        let angles = Angles {
-            cos: &self.cos,
-            sin: &self.sin,
-        };
-        let y = with_heads(x, layout, |x| rotate::<E>(x, angles))?;
+        let y = with_heads(x, layout, |x| rotate::<E>(x, self.angles()))?;
         Ok(output(y, layout.shape()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let (b, t, h, d) = x.dims4()?;
         let _span = span("rope backward", || Cost::touch::<E>(2 * x.elem_count()));
-        let back: Vec<E> = self.sin.iter().map(|&sin| -sin).collect();
-        let angles = Angles {
-            cos: &self.cos,
-            sin: &back,
-        };
+        let back = self.back();
         let dx = with_values([dy], |[dy]| {
-            Ok(rotate(Heads::contiguous(dy, [b, t, h, d]), angles))
+            Ok(rotate(Heads::contiguous(dy, [b, t, h, d]), back.angles()))
         })?;
         gradient(dx, x)
     }
 }
 
 pub(super) fn rope(x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tensor> {
+    let (_d, angles) = angles(x, table, offset)?;
+    Ok(match float_type(NAME, &[x])? {
+        DType::F32 => tape::apply1(x, Rope::<f32>::new(angles))?,
+        _ => tape::apply1(x, Rope::<f64>::new(angles))?,
+    })
+}
+
+/// Cosines and sines of one pass, each `[T, D/2]`.
+pub(super) type Turns<'a> = (&'a [f64], &'a [f64]);
+
+/// D, and the angles of the tokens of `x [B, T, H, D]`.
+pub(super) fn angles<'a>(
+    x: &Tensor,
+    table: &'a RopeTable,
+    offset: usize,
+) -> Result<(usize, Turns<'a>)> {
     let [_b, t, _h, d] = axes("rope x", x, "B, T, H, D")?;
     if d != 2 * table.half {
         let expected = 2 * table.half;
@@ -144,9 +168,5 @@ pub(super) fn rope(x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tenso
             format!("head size is {d}, the table's is {expected}"),
         ));
     }
-    let angles = table.slices(offset, t)?;
-    Ok(match float_type(NAME, &[x])? {
-        DType::F32 => tape::apply1(x, Rope::<f32>::new(angles))?,
-        _ => tape::apply1(x, Rope::<f64>::new(angles))?,
-    })
+    Ok((d, table.slices(offset, t)?))
 }

@@ -20,6 +20,7 @@ mod checkpointing;
 mod decoder;
 #[cfg(test)]
 mod formula;
+mod frozen_nodes;
 #[cfg(test)]
 mod gradients;
 #[cfg(test)]
