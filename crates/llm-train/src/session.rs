@@ -12,6 +12,7 @@ mod folder;
 mod samples;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::{DType, Device};
@@ -22,6 +23,7 @@ use llm_core::params::Parameters;
 use llm_core::{device, lora};
 use llm_store::adapter::AdapterConfig;
 use llm_store::{SaveOptions, save_model};
+use serde_json::{Map, Value};
 
 use crate::audit::{AuditReport, TOLERANCE_HALF, audit_within};
 use crate::base::{load_model, precision};
@@ -47,6 +49,7 @@ use crate::{Error, Result};
 const AUDIT_TOKENS: usize = 8;
 /// Rows of the audit's batch.
 const AUDIT_ROWS: usize = 2;
+
 /// A run that is ready to train.
 #[derive(Debug)]
 pub struct Session {
@@ -71,6 +74,8 @@ pub struct Session {
     device: Device,
     /// Where the run goes on; `None` for one that begins.
     start: Option<Start>,
+    /// What [`Session::facts`] found.
+    facts: OnceLock<Map<String, Value>>,
 }
 
 impl Session {
@@ -80,7 +85,8 @@ impl Session {
     /// caller); it is not looked at when the settings ask for a new model.
     ///
     /// # Errors
-    /// Whatever is wrong with the model's files, the tokenizer, the data, or their combination.
+    /// Whatever is wrong with the model's files, the tokenizer, the data, or their combination; a run
+    /// or checkpoint to go on from that is damaged or not of these settings and files.
     pub fn open(config: TrainConfig, base: Option<&Path>) -> Result<Self> {
         config.validate()?;
         let chosen = device::choose(&config.device)?;
@@ -135,8 +141,13 @@ impl Session {
             tokenizer_folder,
             device: chosen.device,
             start,
+            facts: OnceLock::new(),
         };
-        session.sample_ids()?; // now, and not after hours of training
+        // Now, and not after hours of measuring and training
+        session.sample_ids()?;
+        if let Some(start) = &session.start {
+            resume::check(start, &session.config, session.facts()?)?;
+        }
         Ok(session)
     }
 
@@ -187,7 +198,7 @@ impl Session {
     /// Trains. With a run folder the settings, the log and checkpoints are written there.
     ///
     /// # Errors
-    /// As [`Trainer::run`]; a checkpoint to go on from that does not belong to this run.
+    /// As [`Trainer::run`]; a checkpoint to go on from whose tensors are not this run's.
     pub fn train(
         &self,
         run: Option<&RunFolder>,
@@ -195,19 +206,16 @@ impl Session {
         stop: Option<&AtomicBool>,
     ) -> Result<Outcome> {
         let total_steps = self.total_steps();
-        let facts = self.facts()?;
         let mut stepper = self.stepper(total_steps)?;
-        let mut progress = Progress::default();
-        if let Some(start) = &self.start {
-            resume::check(start, &self.config, &facts)?;
-            if let Some(folder) = &start.checkpoint {
-                progress = checkpoint::resume(folder, &mut stepper)?;
-            }
-        }
+        let from = self.start.as_ref();
+        let progress = match from.and_then(|start| start.checkpoint.as_ref()) {
+            Some(folder) => checkpoint::resume(folder, &mut stepper)?,
+            None => Progress::default(),
+        };
         let checkpoints = match run {
             Some(run) => {
                 self.prepare_logs(run, progress.step)?;
-                Some(self.start_folder(run, facts, progress.step)?)
+                Some(self.start_folder(run, progress.step)?)
             }
             None => None,
         };
@@ -222,7 +230,7 @@ impl Session {
     pub(crate) fn trainer(&self, stepper: Stepper, total_steps: u64) -> Trainer<'_, Decoder> {
         let sampling = (!self.config.sample_prompts.is_empty()).then(|| Sampling {
             every: self.config.sample_steps,
-            generate: Box::new(|| self.samples()),
+            generate: Box::new(move || self.samples()),
         });
         Trainer {
             model: &self.model,

@@ -104,11 +104,13 @@ impl Stepper {
             }
             match clip::global_norm(&sums, step) {
                 Ok(norm) => return Ok((total, sums, norm, factor)),
-                Err(error @ Error::NotFinite { .. }) => match &mut self.scaler {
-                    Some(scaler) if scaler.back_off() => {}
-                    _ => return Err(error),
-                },
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let overflow = matches!(error, Error::NotFinite { .. });
+                    let scaler = self.scaler.as_mut().filter(|_| overflow);
+                    if !scaler.is_some_and(LossScaler::back_off) {
+                        return Err(error);
+                    }
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use llm_show::number::{count, number};
 use llm_show::{Cell as TableCell, Screen, Table, Weather};
+use llm_train::Error;
 use llm_train::config::TrainConfig;
 use llm_train::resume::{check_settings, run_folder};
 use llm_train::runs::{RunFolder, is_finished};
@@ -50,11 +51,9 @@ pub(super) fn run(
 
 /// The sweep's folder: a new one, or the one that `resume_from` names.
 fn open(config: &TrainConfig) -> Result<RunFolder> {
-    let named = match &config.resume_from {
-        Some(name) => run_folder(name, &config.output_dir)?.or_else(|| Some(name.clone())),
-        None => None,
-    };
-    if let Some(path) = named {
+    if let Some(name) = &config.resume_from {
+        let none = || Error::input("resume_from", "names no folder of a sweep");
+        let path = run_folder(name, &config.output_dir)?.ok_or_else(none)?;
         let folder = RunFolder::reopen(&path)?;
         check_settings(&path.join("config_used.yaml"), config)?;
         return Ok(folder);
@@ -109,8 +108,8 @@ fn failed(
     error: anyhow::Error,
     weather: &mut Weather,
 ) -> Result<CellResult> {
-    let known = error.downcast_ref::<llm_train::Error>();
-    if known.is_none_or(|error| !matches!(error, llm_train::Error::NotFinite { .. })) {
+    let known = error.downcast_ref::<Error>();
+    if known.is_none_or(|error| !matches!(error, Error::NotFinite { .. })) {
         return Err(error);
     }
     let failure = error.to_string();

@@ -45,18 +45,22 @@ impl Session {
     }
 
     /// What a resumed run must share with the one that it goes on from.
-    pub(super) fn facts(&self) -> Result<Map<String, Value>> {
+    pub(super) fn facts(&self) -> Result<&Map<String, Value>> {
+        if let Some(facts) = self.facts.get() {
+            return Ok(facts);
+        }
         let base = match &self.base {
             Some(folder) => json!(llm_store::hash::folder_digest(folder)?),
             None => Value::Null,
         };
         let data = file_hashes(&self.dataset.files)?;
         let tokenizer = file_hashes(&self.tokenizer_files())?;
-        Ok(Map::from_iter([
+        let facts = Map::from_iter([
             ("data".to_owned(), data),
             ("tokenizer".to_owned(), tokenizer),
             ("base".to_owned(), base),
-        ]))
+        ]);
+        Ok(self.facts.get_or_init(|| facts))
     }
 
     pub(super) fn tokenizer_files(&self) -> Vec<PathBuf> {
@@ -66,12 +70,8 @@ impl Session {
         beside.filter(|path| path.exists()).collect()
     }
 
-    pub(super) fn start_folder(
-        &self,
-        run: &RunFolder,
-        facts: Map<String, Value>,
-        step: u64,
-    ) -> Result<Checkpoints> {
+    pub(super) fn start_folder(&self, run: &RunFolder, step: u64) -> Result<Checkpoints> {
+        let facts = self.facts()?;
         // Without where it goes on from: a resumed run is the run itself, to the last byte.
         let config = TrainConfig {
             resume_from: None,
@@ -88,7 +88,7 @@ impl Session {
         Ok(Checkpoints {
             folder: run.checkpoints(),
             config,
-            facts,
+            facts: facts.clone(),
             keep: self.config.save_total_limit,
             resumed: run.resumed.then_some(step),
         })

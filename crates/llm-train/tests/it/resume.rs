@@ -182,7 +182,7 @@ fn a_run_whose_checkpoints_are_all_damaged_or_missing_does_not_pretend() {
     let text = refused(from(path.clone()));
     assert!(text.contains("no checkpoint of"), "{text}");
     assert!(text.contains("step-00000003/state.json"), "{text}");
-    let text = refused(from("latest".into()).clone());
+    let text = refused(from("latest".into()));
     assert!(text.contains("no checkpoint of"), "{text}");
     let nowhere = TrainConfig {
         output_dir: kit.path("none"),
@@ -228,8 +228,7 @@ fn what_changed_is_named() {
         let mut again = config.clone();
         again.resume_from = Some(path.clone());
         change(&mut again);
-        let session = Session::open(again, Some(&kit.base())).unwrap();
-        let error = session.train(None, &mut [], None).unwrap_err();
+        let error = Session::open(again, Some(&kit.base())).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
         error.to_string()
     };
