@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use llm_show::number::{count, number};
 use llm_show::{Cell as TableCell, Screen, Table, Weather};
 use llm_train::Error;
+use llm_train::checkpoint::CONFIG_FILE;
 use llm_train::config::TrainConfig;
 use llm_train::resume::{check_settings, run_folder};
 use llm_train::runs::{RunFolder, is_finished};
@@ -55,12 +56,15 @@ fn open(config: &TrainConfig) -> Result<RunFolder> {
         let none = || Error::input("resume_from", "names no folder of a sweep");
         let path = run_folder(name, &config.output_dir)?.ok_or_else(none)?;
         let folder = RunFolder::reopen(&path)?;
-        check_settings(&path.join("config_used.yaml"), config)?;
+        let used = path.join(CONFIG_FILE);
+        if used.exists() {
+            check_settings(&used, config)?;
+        } // else it was stopped in its first moments
         return Ok(folder);
     }
     let name = format!("{}-sweep", config.run_name);
     let folder = RunFolder::create(&config.output_dir, &name, SystemTime::now())?;
-    folder.write("config_used.yaml", &config.to_yaml()?)?;
+    folder.write(CONFIG_FILE, &config.to_yaml()?)?;
     Ok(folder)
 }
 
@@ -74,7 +78,7 @@ fn run_cell(
     let failure = path.join(FAILURE_FILE);
     if is_finished(path) {
         weather.note("finished before");
-        check_settings(&path.join("config_used.yaml"), &cell.config)?;
+        check_settings(&path.join(CONFIG_FILE), &cell.config)?;
     } else if !failure.exists() {
         let mut config = cell.config.clone();
         let folder = if path.exists() {

@@ -122,6 +122,22 @@ impl Work {
         self.command().spawn().unwrap()
     }
 
+    /// The same process as `"$@"` of a shell script; `shell` is what runs the script.
+    fn in_shell(&self, script: &str, shell: &[&str]) -> Child {
+        let inner = self.command();
+        let mut command = Command::new(shell[0]);
+        command
+            .args(&shell[1..])
+            .args(["-c", script, "sh"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .current_dir(self.folder.path(""))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
     /// Runs to the end, with a planted fault or without; exit code and stderr.
     fn finish(&self, fault: Option<&str>) -> (Option<i32>, String) {
         let mut command = self.command();
@@ -304,17 +320,7 @@ fn a_file_that_cannot_grow_is_exit_code_three_and_the_checkpoints_stay() {
     let before = work.checkpoints_are_whole();
     assert!(before > 0);
     // 20 blocks of 512 bytes: logs and settings fit, tensors do not.
-    let command = "trap '' XFSZ; ulimit -f 20; exec \"$@\"";
-    let limited = work.command();
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", command, "sh"])
-        .arg(limited.get_program())
-        .args(limited.get_args())
-        .current_dir(work.folder.path(""))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let (code, stderr) = ended(shell.spawn().unwrap());
+    let (code, stderr) = ended(work.in_shell("trap '' XFSZ; ulimit -f 20; exec \"$@\"", &["sh"]));
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("safetensors: writing failed"), "{stderr}");
     assert!(work.checkpoints_are_whole() >= before);
@@ -322,4 +328,42 @@ fn a_file_that_cannot_grow_is_exit_code_three_and_the_checkpoints_stay() {
     let (code, stderr) = work.finish(None);
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(work.result(), want);
+}
+
+/// A disk in memory with 40 KiB left: the run is refused, goes on when there is room again, and ends
+/// as ever. Prints the exit codes and the digests of the last checkpoint and of the model.
+const FULL_DISK: &str = r#"set -e
+mv runs old; mkdir runs; mount -t tmpfs -o size=2m none runs; cp -a old/. runs/
+head -c 3145728 /dev/zero > runs/filler 2> /dev/null || true
+truncate -s -40K runs/filler
+set +e
+"$@" > /dev/null; echo "code $?"
+for folder in runs/latest/checkpoints/step-*; do "$1" hash "$folder" > /dev/null || echo damaged; done
+rm runs/filler
+"$@" > /dev/null; echo "code $?"
+"$1" hash runs/latest/checkpoints/step-00000009
+"$1" hash runs/latest/model"#;
+
+/// Where a user may mount in a name space of its own, which many containers forbid: there, the
+/// test before this one stands for it.
+#[test]
+fn a_full_disk_is_exit_code_three_and_the_run_goes_on_when_there_is_room() {
+    const NAMESPACE: [&str; 3] = ["unshare", "--map-root-user", "--mount"];
+    let [program, rest @ ..] = NAMESPACE;
+    let mut may = Command::new(program);
+    may.args(rest).args(["mount", "-t", "tmpfs", "none", "/tmp"]);
+    may.stderr(Stdio::null());
+    let (work, want) = half_done();
+    if !may.status().is_ok_and(|status| status.success()) {
+        println!("NOT RUN: no right to mount");
+        return;
+    }
+    let mut shell = vec!["sh"];
+    shell.splice(0..0, NAMESPACE);
+    let output = work.in_shell(FULL_DISK, &shell).wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines, ["code 3", "code 0", &want.0, &want.1], "{stderr}");
+    assert!(stderr.contains("No space left on device"), "{stderr}");
 }
