@@ -43,7 +43,7 @@ pub fn cells(config: &TrainConfig) -> Result<Vec<Cell>> {
     for (key, values) in grid {
         rows = crossed(rows, key, values)?;
     }
-    let cell = |(index, settings): (usize, Vec<(String, Value)>)| {
+    let cell = |(index, settings): (usize, Vec<(String, Value)>)| -> Result<Cell> {
         let config = base.with(&settings).map_err(|error| {
             let problem = match error {
                 Error::Input { what, problem } => format!("{what} {problem}"),

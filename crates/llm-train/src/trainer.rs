@@ -245,15 +245,13 @@ impl<M: LanguageModel> Trainer<'_, M> {
         last: bool,
         observers: &mut [&mut dyn Observer],
     ) -> Result<()> {
-        let wanted = |sampling: &&Sampling| {
-            due(step, sampling.every) || (last && sampling.every > 0)
-        };
-        match self.sampling.as_ref().filter(wanted) {
-            Some(sampling) => {
+        let every = self.sampling.as_ref().map_or(0, |sampling| sampling.every);
+        match &self.sampling {
+            Some(sampling) if due(step, every) || (last && every > 0) => {
                 let samples = (sampling.generate)()?;
                 tell(observers, &Event::Sampled { step, samples })
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
