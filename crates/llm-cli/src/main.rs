@@ -88,7 +88,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Tokenize(args) => (args.tool.look, done(tokenize::run(&args))),
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
-        Verb::Train(args) => (args.look, done(train::run(&args))),
+        Verb::Train(args) => (args.look, train::run(&args)),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }

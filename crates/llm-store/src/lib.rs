@@ -15,6 +15,7 @@
 pub mod adapter;
 pub mod atomic;
 pub mod error;
+mod fault;
 mod files;
 pub mod folder;
 pub mod hash;

@@ -142,9 +142,10 @@ impl Error {
             Self::Store(error) => return error.hint(),
             Self::Core(error) => return error.hint(),
             Self::Interrupted { checkpoint, .. } => {
-                let checkpoint = checkpoint.display();
+                let run = checkpoint.parent().and_then(Path::parent);
+                let run = run.unwrap_or(checkpoint).display();
                 return Some(format!(
-                    "to go on, repeat the command with resume_from={checkpoint}"
+                    "to go on, repeat the command with resume_from={run}"
                 ));
             }
             Self::Data { .. } => {

@@ -4,13 +4,15 @@
 //!
 //! 1. [`data`]: files → rows; [`labels`]: rows → token ids with the labels that count;
 //!    [`batch`]: token ids → tensors; [`order`]: which rows when
-//! 2. [`schedule`], [`clip`], [`optimizer`], [`step`]: one optimizer step
+//! 2. [`schedule`], [`clip`], [`optimizer`], [`scaler`], [`step`]: one optimizer step
 //! 3. [`audit`]: before the first step, does every tensor get the gradient it should?
-//! 4. [`trainer`]: the loop; [`observe`]: who watches it; [`checkpoint`]: stop and go on
+//! 4. [`trainer`]: the loop; [`observe`]: who watches it; [`checkpoint`], [`resume`], [`logs`]: stop
+//!    and go on
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
 //! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
-//! 7. [`chars`]: a model that reads characters, from one page of text
+//! 7. [`range_test`]: which learning rate; [`sweep`]: which settings
+//! 8. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -29,16 +31,20 @@ pub mod evaluate;
 pub mod failure;
 pub mod finetune;
 pub mod labels;
+pub mod logs;
 pub mod model;
 pub mod observe;
 pub mod optimizer;
 pub mod order;
 pub mod prompt;
+pub mod range_test;
 pub mod resume;
 pub mod runs;
+pub mod scaler;
 pub mod schedule;
 pub mod session;
 pub mod step;
+pub mod sweep;
 pub mod trainer;
 
 pub use error::{Error, Result};

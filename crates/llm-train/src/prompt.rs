@@ -98,6 +98,20 @@ impl Codec {
         }
     }
 
+    /// The ids of a text to go on with, as a document of a stream begins: BOS (if there is one) and
+    /// the text. With `special`, strings of special tokens in it are these tokens.
+    ///
+    /// # Errors
+    /// Text that the tokenizer refuses.
+    pub fn continuation_ids(&self, text: &str, special: bool) -> Result<Vec<u32>> {
+        let mut ids: Vec<u32> = self.tokenizer.bos_id().into_iter().collect();
+        ids.extend(match special {
+            true => self.tokenizer.encode_with_special(text)?,
+            false => self.tokenizer.encode(text)?,
+        });
+        Ok(ids)
+    }
+
     /// A row with its labels, cut at `max_length`; whether it was cut. `None` when nothing
     /// supervised is left.
     ///

@@ -12,6 +12,8 @@ mod deeper;
 mod exercises;
 #[cfg(test)]
 mod formulas;
+#[cfg(all(test, unix))]
+mod kills;
 #[cfg(test)]
 mod learner;
 #[cfg(test)]

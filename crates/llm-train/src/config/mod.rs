@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use llm_core::lora::LoraConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::data::DataFormat;
 use crate::optimizer::AdamWConfig;
@@ -146,8 +147,10 @@ pub struct TrainConfig {
     pub eval_steps: u64,
     /// Steps between checkpoints; 0 writes none on the way.
     pub save_steps: u64,
-    /// Checkpoints to keep beside the best; 0 keeps all.
+    /// Newest checkpoints to keep beside the best ones; 0 keeps all.
     pub save_total_limit: usize,
+    /// Checkpoints of the lowest held-out losses to write and keep.
+    pub save_best_k: usize,
     /// Stop after this many evaluations without a new best.
     pub early_stopping_patience: Option<u64>,
     /// The seed of everything random.
@@ -156,8 +159,17 @@ pub struct TrainConfig {
     pub output_dir: PathBuf,
     /// The end of the run folder's name.
     pub run_name: String,
-    /// A checkpoint folder to go on from.
+    /// A run to go on with (its folder, or `latest` in `output_dir`), or a checkpoint to begin a new
+    /// run from.
     pub resume_from: Option<PathBuf>,
+    /// Steps between samples of what the model says to `sample_prompts`; 0 takes none.
+    pub sample_steps: u64,
+    /// The fixed prompts.
+    pub sample_prompts: Vec<String>,
+    /// The longest sample, in tokens.
+    pub sample_tokens: usize,
+    /// Several runs, one for each combination: `{lr: [1e-3, 3e-3], lora_r: [4, 16]}`.
+    pub sweep: Option<Map<String, Value>>,
 }
 
 impl Default for TrainConfig {
@@ -206,11 +218,16 @@ impl Default for TrainConfig {
             eval_steps: 0,
             save_steps: 100,
             save_total_limit: 2,
+            save_best_k: 1,
             early_stopping_patience: None,
             seed: 7,
             output_dir: "output_models/runs".into(),
             run_name: "train".into(),
             resume_from: None,
+            sample_steps: 0,
+            sample_prompts: Vec::new(),
+            sample_tokens: 32,
+            sweep: None,
         }
     }
 }

@@ -11,6 +11,8 @@ mod config;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod early_stopping;
+#[cfg(test)]
 mod finetune;
 #[cfg(test)]
 mod kit;
@@ -21,6 +23,12 @@ mod mini_gpt;
 #[cfg(test)]
 mod mini_gpt_text;
 #[cfg(test)]
+mod range_test;
+#[cfg(test)]
 mod repeat;
+#[cfg(test)]
+mod resume;
+#[cfg(test)]
+mod scaling;
 #[cfg(test)]
 mod steps;
