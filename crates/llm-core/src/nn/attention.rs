@@ -119,7 +119,9 @@ impl Attention {
     ) -> Result<Tensor> {
         let read = match (&self.qkv, cache) {
             // Nothing happens to q, k and v between projection and attention.
-            (Qkv::Packed(packed), None) if self.qk_norm.is_none() && at.rope.is_none() => {
+            (Qkv::Packed(packed), None)
+                if self.qk_norm.is_none() && at.rope.is_none() && pass.segments().is_none() =>
+            {
                 let qkv = packed.forward(x, pass)?;
                 let (h, k) = (self.heads, self.kv_heads);
                 pass.ops.causal_attention_packed(&qkv, h, k, &self.spec)?
@@ -147,14 +149,22 @@ impl Attention {
             k = k_norm.forward(&k, pass)?;
         }
         if let Some(table) = at.rope {
-            q = pass.ops.rope(&q, table, at.offset)?;
-            k = pass.ops.rope(&k, table, at.offset)?;
+            let turn = |x: &Tensor| match pass.segments() {
+                Some(segments) => pass.ops.rope_at(x, table, segments.positions()),
+                None => pass.ops.rope(x, table, at.offset),
+            };
+            (q, k) = (turn(&q)?, turn(&k)?);
         }
         let (k, v) = match cache {
             Some(cache) => cache.extend(at.offset, &k, &v)?,
             None => (k, v),
         };
-        let read = pass.ops.causal_attention(&q, &k, &v, &self.spec)?;
+        let read = match pass.segments() {
+            Some(segments) => pass
+                .ops
+                .segmented_attention([&q, &k, &v], &self.spec, segments)?,
+            None => pass.ops.causal_attention(&q, &k, &v, &self.spec)?,
+        };
         pass.ops.reshape(&read, (b, t, self.heads * self.head_dim))
     }
 
