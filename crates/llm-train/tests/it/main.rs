@@ -5,9 +5,13 @@ mod adamw;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod bundled;
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod convert;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
@@ -22,5 +26,7 @@ mod mini_gpt;
 mod mini_gpt_text;
 #[cfg(test)]
 mod repeat;
+#[cfg(test)]
+mod sources;
 #[cfg(test)]
 mod steps;
