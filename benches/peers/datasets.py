@@ -1,13 +1,14 @@
 """Rows of prompts and completions: ours and Hugging Face datasets + tokenizers in turn.
 
-    python benches/peers/datasets.py [--rows 1000000] [--rounds 2] [--threads 2]
+    python benches/peers/datasets.py [--rows 1000000] [--rounds 2] [--threads 2] [--formats]
 
 Writes a JSONL file of short rows (one in a hundred stands there twice) and lets both sides load it,
 look for repeated rows and the longest one, and make ids with labels (BOS, prompt, new line,
 completion, EOS; -100 on the prompt) that end up on the disk. Theirs checks and tokenizes what an
 earlier process has loaded into its Arrow cache, ours reads the JSONL again. Every figure is from a process of its
 own, so that its peak memory is that of the stage. Both must find the same number of rows, repeated
-rows and tokens. Prints a table and one line of JSON.
+rows and tokens. Prints a table and one line of JSON. With --formats the same rows are also loaded
+from a JSON array, CSV and Parquet.
 """
 
 import argparse
@@ -56,7 +57,8 @@ def peer(stage, data, threads, folder):
 
     datasets.disable_progress_bars()
     imported = own_peak_memory()
-    load = lambda: datasets.load_dataset("json", data_files=str(data), split="train")
+    form = data.suffix[1:].replace("jsonl", "json")
+    load = lambda: datasets.load_dataset(form, data_files=str(data), split="train")
     start = time.perf_counter()
     rows = load()
     answer = {"done": len(rows)}
@@ -119,10 +121,46 @@ def ours(stage, data, args, folder):
     }
 
 
+def write_formats(data):
+    """The rows of `data` as an array, CSV and Parquet beside it."""
+    import pandas
+
+    rows = pandas.read_json(data, lines=True, dtype=str)
+    rows.to_json(data.with_suffix(".json"), orient="records", force_ascii=False)
+    rows.to_csv(data.with_suffix(".csv"), index=False)
+    rows.to_parquet(data.with_suffix(".parquet"), index=False)
+    return [data.with_suffix(suffix) for suffix in [".json", ".csv", ".parquet"]]
+
+
+def compare(stage, data, args, folder):
+    """One row of the table: rounds of both sides on one stage."""
+    runs = {"ours": [], "theirs": []}
+    name = f"{stage}{data.suffix}"
+    for index in range(args.rounds):
+        runs["ours"].append(ours(stage, data, args, folder / f"o{name}{index}"))
+        runs["theirs"].append(theirs(stage, data, args.threads, folder / f"t{name}{index}"))
+    for key in ["done", "score"]:
+        found = {run.get(key) for side in runs.values() for run in side}
+        if len(found) != 1:
+            raise SystemExit(f"{name}: {key} differs: {found}")
+    record = {
+        "stage": stage, "format": data.suffix[1:], "rows": args.rows, "bytes": data.stat().st_size,
+        "done": runs["ours"][0]["done"],
+    }
+    for who, side in runs.items():
+        seconds = statistics.median(run["seconds"] for run in side)
+        record[f"{who}_rows_per_second"] = round(args.rows / seconds)
+        record[f"{who}_peak_memory"] = max(run["peak_memory"] for run in side)
+    record["theirs_memory_after_import"] = max(run["imported"] for run in runs["theirs"])
+    record["ratio"] = round(record["ours_rows_per_second"] / record["theirs_rows_per_second"], 2)
+    return record
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     arguments(parser, rounds=2, runs=1)
+    parser.add_argument("--formats", action="store_true", help="also load other formats")
     parser.add_argument("--peer", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--data", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
@@ -132,34 +170,21 @@ def main():
     import datasets
     import tokenizers
 
-    records = []
     with tempfile.TemporaryDirectory() as name:
-        data = pathlib.Path(name, "rows.jsonl")
+        folder = pathlib.Path(name)
+        data = folder / "rows.jsonl"
         write_rows(data, args.rows)
-        for stage in STAGES:
-            runs = {"ours": [], "theirs": []}
-            for index in range(args.rounds):
-                runs["ours"].append(ours(stage, data, args, pathlib.Path(name, f"o{stage}{index}")))
-                folder = pathlib.Path(name, f"t{stage}{index}")
-                runs["theirs"].append(theirs(stage, data, args.threads, folder))
-            for key in ["done", "score"]:
-                found = {run.get(key) for side in runs.values() for run in side}
-                if len(found) != 1:
-                    raise SystemExit(f"{stage}: {key} differs: {found}")
-            record = {"stage": stage, "rows": args.rows, "bytes": data.stat().st_size, "done": runs["ours"][0]["done"]}
-            for who, side in runs.items():
-                seconds = statistics.median(run["seconds"] for run in side)
-                record[f"{who}_rows_per_second"] = round(args.rows / seconds)
-                record[f"{who}_peak_memory"] = max(run["peak_memory"] for run in side)
-            record["theirs_memory_after_import"] = max(run["imported"] for run in runs["theirs"])
-            record["ratio"] = round(record["ours_rows_per_second"] / record["theirs_rows_per_second"], 2)
-            records.append(record)
+        work = [(stage, data) for stage in STAGES]
+        if args.formats:
+            work += [("load", file) for file in write_formats(data)]
+        records = [compare(stage, file, args, folder) for stage, file in work]
     mib = lambda value: round(value / 2**20)
     table(
-        ["stage", "rows", "rows/s ours", "theirs", "ratio", "peak MiB ours", "theirs", "of it imports"],
+        ["stage", "rows", "MiB", "rows/s ours", "theirs", "ratio", "peak MiB ours", "theirs", "of it imports"],
         [
-            [r["stage"], f"{r['rows']:,}", f"{r['ours_rows_per_second']:,}", f"{r['theirs_rows_per_second']:,}",
-             r["ratio"], mib(r["ours_peak_memory"]), mib(r["theirs_peak_memory"]), mib(r["theirs_memory_after_import"])]
+            [f"{r['stage']} {r['format']}", f"{r['rows']:,}", mib(r["bytes"]), f"{r['ours_rows_per_second']:,}",
+             f"{r['theirs_rows_per_second']:,}", r["ratio"], mib(r["ours_peak_memory"]),
+             mib(r["theirs_peak_memory"]), mib(r["theirs_memory_after_import"])]
             for r in records
         ],
     )

@@ -5,10 +5,10 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use llm_train::config::PromptStyle;
-use llm_train::data::{DataFormat, Row, stream_rows};
+use llm_train::data::{DataFormat, Row, TableRows, install_table_reader, stream_rows};
 use llm_train::encode::{Encoded, encode_stream};
 use llm_train::prompt::Codec;
 use llm_train::tokens::{KeyBuilder, TokenCache};
@@ -77,6 +77,7 @@ impl Rows {
             }
             _ => None,
         };
+        install_table_reader("parquet", open_parquet);
         Ok(Self {
             shape: shape.clone(),
             codec,
@@ -113,6 +114,12 @@ impl Rows {
         })?;
         Ok(tokens)
     }
+}
+
+fn open_parquet(path: &Path) -> Result<TableRows> {
+    let told = |error: llm_parquet::Error| Error::input("data", error.to_string());
+    let rows = llm_parquet::open(path).map_err(told)?;
+    Ok(Box::new(rows.map(move |row| row.map_err(told))))
 }
 
 /// 128 bits of a row: two rows of a million are taken for one with a chance of 1e-27.

@@ -129,8 +129,8 @@ type Converted = std::result::Result<Value, String>;
 /// already, or not one record that gives a row. The output is then as it was before.
 pub fn convert(job: &Job) -> Result<Report> {
     if !job.force && std::fs::symlink_metadata(&job.output).is_ok() {
-        let path = job.output.clone();
-        return Err(llm_store::Error::Exists { path }.into());
+        let problem = "exists already; --force replaces it";
+        return Err(Error::input(job.output.display().to_string(), problem));
     }
     if same_file(&job.input, &job.output) {
         let problem = "is the input too, expected another file";

@@ -7,12 +7,13 @@
 //! | `instruction` | `{"instruction": "…", "input": "… or empty", "output": "…"}` |
 //! | `text` | plain text, or `{"text": "…"}` rows, for pretraining |
 //!
-//! `.jsonl` files hold one object a line, `.json` files one array of them, `.csv` and `.tsv` files
+//! `.jsonl` files hold one object a line, `.json` files one array of them; `.csv` and `.tsv` files
 //! name the keys in their first line, and so do the columns of `.parquet` files, which a program
 //! reads after [`install_table_reader`]. Rows are read one at a time ([`stream_rows`]), however
 //! large the file. Other keys of a row are left alone; a known key that stands twice is an error,
-//! since readers disagree on which of the two counts. A line that cannot be used stops the run with its file and number: a training set
-//! that silently shrinks is worse than one that does not start.
+//! since readers disagree on which of the two counts. A line that cannot be used stops the run
+//! with its file and number: a training set that silently shrinks is worse than one that does not
+//! start.
 
 mod documents;
 mod elements;
