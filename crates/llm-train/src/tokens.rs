@@ -150,7 +150,7 @@ impl TokenCache {
                 out,
                 hasher: Sha256::new(),
             };
-            out.put(&[MAGIC, &VERSION.to_le_bytes(), &key.0[..]].concat())
+            out.put(&[MAGIC.as_slice(), &VERSION.to_le_bytes(), &key.0].concat())
                 .map_err(disk)?;
             let (mut count, mut refused, mut bytes) = (0u64, None, Vec::new());
             let result = rows(&mut |encoded| {
@@ -265,7 +265,7 @@ impl Body {
         let mut labels = Vec::with_capacity(n);
         for ids in ids.chunks(8) {
             let [bits] = self.take()?;
-            let label = |(bit, &id): (usize, &u32)| match bits >> bit & 1 {
+            let label = |(bit, &id): (usize, &u32)| match (bits >> bit) & 1 {
                 1 => i64::from(id),
                 _ => IGNORE_INDEX,
             };
@@ -282,10 +282,10 @@ fn read(file: File, key: &Key, mut sink: impl FnMut(Encoded)) -> io::Result<()> 
         hasher: Sha256::new(),
         left: size.checked_sub(TRAILER_BYTES).ok_or_else(|| bad("it ends early"))?,
     };
-    if &body.take()? != MAGIC || u32::from_le_bytes(body.take()?) != VERSION {
+    if body.take::<8>()? != *MAGIC || u32::from_le_bytes(body.take()?) != VERSION {
         return Err(bad("it is of another format"));
     }
-    if body.take()? != key.0 {
+    if body.take::<DIGEST_BYTES>()? != key.0 {
         return Err(bad("it is of other data"));
     }
     let mut found = 0u64;

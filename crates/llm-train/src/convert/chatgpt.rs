@@ -96,7 +96,7 @@ fn say(message: &Value, turns: &mut Turns, left_out: &mut LeftOut) {
             turns.skip("", "custom instructions", left_out);
         }
         ("user" | "assistant" | "system", _) => {
-            turns.skip(role, "messages of another kind (code, reasoning, …)", left_out);
+            turns.skip(role, "messages of another kind (code, reasoning)", left_out);
         }
         _ => turns.skip("", "messages of an unknown role", left_out),
     }

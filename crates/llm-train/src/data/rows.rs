@@ -204,7 +204,7 @@ fn pair(prompt: String, completion: String) -> Vec<Message> {
 }
 
 /// The text of `key`.
-pub(super) fn required(value: Option<Value>, key: &str) -> Result<String, String> {
+fn required(value: Option<Value>, key: &str) -> Result<String, String> {
     match value {
         Some(Value::String(text)) if text.trim().is_empty() => Err(format!("`{key}` is empty")),
         Some(Value::String(text)) => Ok(text),

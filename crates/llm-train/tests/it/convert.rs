@@ -148,7 +148,7 @@ fn a_chatgpt_export_gives_the_branch_that_was_seen_last() {
             ("answers to what cannot be shown", 1, 1),
             ("empty messages", 1, 1),
             ("hidden messages", 1, 1),
-            ("messages of another kind (code, reasoning, …)", 1, 1),
+            ("messages of another kind (code, reasoning)", 1, 1),
             ("messages on other branches", 3, 1),
             ("messages with images, sound or files", 1, 1),
             ("questions without an answer", 2, 1),

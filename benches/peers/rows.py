@@ -1,6 +1,6 @@
 """Rows of prompts and completions: ours and Hugging Face datasets + tokenizers in turn.
 
-    python benches/peers/datasets.py [--rows 1000000] [--rounds 2] [--threads 2] [--formats]
+    python benches/peers/rows.py [--rows 1000000] [--rounds 2] [--threads 2] [--formats]
 
 Writes a JSONL file of short rows (one in a hundred stands there twice) and lets both sides load it,
 look for repeated rows and the longest one, and make ids with labels (BOS, prompt, new line,
