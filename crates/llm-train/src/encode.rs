@@ -1,5 +1,7 @@
 //! Rows → token ids on all cores, in the order of the rows.
 
+use std::thread::ScopedJoinHandle;
+
 use llm_core::kernels::pool;
 
 use crate::Result;
@@ -44,14 +46,28 @@ pub fn encode_stream(
 ) -> Result<()> {
     let mut rows = rows.fuse();
     let most = STREAM_ITEMS * pool::threads().max(1);
-    loop {
-        let some = rows.by_ref().take(most).collect::<Result<Vec<Row>>>()?;
-        if some.is_empty() {
-            return Ok(());
-        }
-        for encoded in encode_rows(codec, &some, max_length)? {
+    let mut next = || rows.by_ref().take(most).collect::<Result<Vec<Row>>>();
+    let mut some = next()?;
+    while !some.is_empty() {
+        // The next rows are read while these are encoded.
+        let (encoded, following) = std::thread::scope(|scope| {
+            let encoding = scope.spawn(|| encode_rows(codec, &some, max_length));
+            let following = next();
+            (join(encoding), following)
+        });
+        for encoded in encoded? {
             sink(encoded)?;
         }
+        some = following?;
+    }
+    Ok(())
+}
+
+/// What a thread returns; a panic goes on.
+fn join<R>(thread: ScopedJoinHandle<'_, R>) -> R {
+    match thread.join() {
+        Ok(result) => result,
+        Err(cause) => std::panic::resume_unwind(cause),
     }
 }
 
@@ -71,10 +87,6 @@ fn in_parallel<T: Sync, R: Send>(
             scope.spawn(move || <[T]>::iter(part).map(work).collect())
         };
         let running: Vec<_> = items.chunks(some).map(run).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Vec<R>>>| match thread.join() {
-            Ok(part) => part,
-            Err(cause) => std::panic::resume_unwind(cause),
-        };
         running.into_iter().map(join).collect()
     });
     let mut all = Vec::with_capacity(items.len());
