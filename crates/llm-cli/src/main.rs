@@ -5,6 +5,7 @@
 
 mod amount;
 mod bench;
+mod convert;
 mod cost;
 mod course;
 mod exercises;
@@ -57,6 +58,7 @@ enum Verb {
     /// Print the token ids of a text
     Tokenize(tokenize::TokenizeArgs),
     Inspect(inspect::InspectArgs),
+    Convert(convert::ConvertArgs),
     /// Print one digest over all files of a checkpoint
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
@@ -68,6 +70,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     llm_alloc::keep_memory();
+    convert::install_parquet();
     let (look, result) = dispatch(Cli::parse().verb);
     match result {
         Ok(code) => ExitCode::from(code),
@@ -87,6 +90,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Logits(args) => (args.tool.look, done(logits::run(&args))),
         Verb::Tokenize(args) => (args.tool.look, done(tokenize::run(&args))),
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
+        Verb::Convert(args) => (args.look, done(convert::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
         Verb::Train(args) => (args.look, train::run(&args)),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),

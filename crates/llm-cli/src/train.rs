@@ -327,6 +327,10 @@ fn data_rows(session: &Session) -> Vec<(&'static str, String)> {
         ),
         ("steps", steps),
         (
+            "batches",
+            format!("{:?}, {} padding", config.batching, percent(report.batches.share())).to_lowercase(),
+        ),
+        (
             "lr",
             format!("{rate:e}, {kind:?}, weight decay {}", config.weight_decay),
         ),

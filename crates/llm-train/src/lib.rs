@@ -2,8 +2,9 @@
 //!
 //! Read in this order:
 //!
-//! 1. [`data`]: files → rows; [`labels`]: rows → token ids with the labels that count;
-//!    [`batch`]: token ids → tensors; [`order`]: which rows when
+//! 1. [`data`]: files → rows; [`labels`]: rows → token ids with the labels that count, on all cores
+//!    ([`encode`]) and at most once ([`tokens`], [`tokenize`]); [`batch`]: token ids → tensors;
+//!    [`batching`], [`order`]: which rows when; [`convert`]: other programs' files → ours
 //! 2. [`schedule`], [`clip`], [`optimizer`], [`scaler`], [`step`]: one optimizer step
 //! 3. [`audit`]: before the first step, does every tensor get the gradient it should?
 //! 4. [`trainer`]: the loop; [`observe`]: who watches it; [`checkpoint`], [`resume`], [`logs`]: stop
@@ -19,13 +20,16 @@
 pub mod audit;
 pub mod base;
 pub mod batch;
+pub mod batching;
 pub mod bootstrap;
 pub mod chars;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;
+pub mod convert;
 pub mod data;
 pub mod dataset;
+pub mod encode;
 pub mod error;
 pub mod evaluate;
 pub mod failure;
@@ -45,6 +49,8 @@ pub mod schedule;
 pub mod session;
 pub mod step;
 pub mod sweep;
+pub mod tokenize;
+pub mod tokens;
 pub mod trainer;
 
 pub use error::{Error, Result};

@@ -27,7 +27,8 @@ use serde_json::{Map, Value};
 
 use crate::audit::{AuditReport, TOLERANCE_HALF, audit_within};
 use crate::base::{load_model, precision};
-use crate::batch::collate;
+use crate::batch::{collate, pack, positions};
+use crate::batching::Batching;
 use crate::bootstrap::Part;
 use crate::checkpoint::{self, Progress};
 use crate::config::TrainConfig;
@@ -128,6 +129,7 @@ impl Session {
         if config.trains_adapter() {
             parameters = lora::attach(&mut model, &config.lora(), config.seed)?;
         }
+        warnings.extend(dataset.notes.iter().cloned());
         warnings.extend(dataset.report.warnings());
         let session = Self {
             config,
@@ -153,7 +155,7 @@ impl Session {
 
     /// Steps of the whole run.
     pub fn total_steps(&self) -> u64 {
-        self.config.total_steps(self.dataset.train.len())
+        self.config.total_steps(self.dataset.plan.rows())
     }
 
     /// Scalars of the model and its adapters.
@@ -182,7 +184,14 @@ impl Session {
         rows.sort_by_key(|example| example.ids.len());
         let rows: Vec<Example> = rows.into_iter().take(AUDIT_ROWS).map(shorten).collect();
         let rows: Vec<&Example> = rows.iter().collect();
-        let batch = collate(&rows, self.codec.pad(), &self.device)?;
+        let batch = match self.config.batching {
+            // The way that training will go: both documents in one row.
+            Batching::Packed => {
+                let t = rows.iter().map(|row| positions(row)).sum();
+                pack(&[rows], t, self.codec.pad(), &self.device)?
+            }
+            _ => collate(&rows, self.codec.pad(), &self.device)?,
+        };
         let scale = 1.0 / batch.supervised as f64;
         let ops = Ops::for_device(&self.device);
         // The slow model does not round.
@@ -191,7 +200,8 @@ impl Session {
             Products::Exact => None,
         };
         audit_within(&self.parameters, ops, self.config.seed, tolerance, |ops| {
-            Ok(self.model.loss(&batch, &Pass::eval(ops), scale)?)
+            let pass = Pass::eval(ops).packed(batch.segments.clone());
+            Ok(self.model.loss(&batch, &pass, scale)?)
         })
     }
 
@@ -236,6 +246,7 @@ impl Session {
             model: &self.model,
             stepper,
             train: &self.dataset.train,
+            plan: &self.dataset.plan,
             validation: &self.dataset.validation,
             settings: self.loop_settings(total_steps),
             device: self.device.clone(),

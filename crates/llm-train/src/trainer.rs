@@ -20,7 +20,8 @@ use llm_core::ops::Ops;
 use llm_core::rng::{Purpose, stream};
 use rand::Rng;
 
-use crate::batch::{Batch, collate};
+use crate::batch::Batch;
+use crate::batching::Plan;
 use crate::checkpoint::{Checkpoints, Progress, Unlogged};
 use crate::evaluate::{example_losses, mean_loss};
 use crate::labels::Example;
@@ -81,6 +82,8 @@ pub struct Trainer<'a, M> {
     pub stepper: Stepper,
     /// Rows to train on.
     pub train: &'a [Example],
+    /// How they become batches.
+    pub plan: &'a Plan,
     /// Held-out rows; may be empty.
     pub validation: &'a [Example],
     /// The settings.
@@ -176,7 +179,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let Progress {
             epoch, position, ..
         } = self.progress;
-        Walk::new(self.settings.seed, self.train.len(), epoch, position)
+        self.plan.walk(self.settings.seed, epoch, position)
     }
 
     /// One optimizer step over the next window; the tokens that it read.
@@ -192,10 +195,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let rows = walk.take(batch_size * accumulation);
         let batches = rows
             .chunks(batch_size)
-            .map(|rows| {
-                let examples: Vec<&Example> = rows.iter().map(|&row| &self.train[row]).collect();
-                collate(&examples, pad, &self.device)
-            })
+            .map(|rows| self.plan.batch(self.train, rows, pad, &self.device))
             .collect::<Result<Vec<Batch>>>()?;
         let supervised: usize = batches.iter().map(|batch| batch.supervised).sum();
         let tokens = batches.iter().map(|batch| batch.tokens).sum();
@@ -207,7 +207,8 @@ impl<M: LanguageModel> Trainer<'_, M> {
         );
         let report = self.stepper.step(batches.len(), |micro| {
             let pass = Pass::train(ops, dropout_seed(seed, step, micro))
-                .recomputing(gradient_checkpointing);
+                .recomputing(gradient_checkpointing)
+                .packed(batches[micro].segments.clone());
             Ok(model.loss(&batches[micro], &pass, scale)?)
         })?;
         self.progress.step = report.step;
@@ -271,7 +272,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let left = self.settings.total_steps - report.step;
         LogRow {
             step: report.step,
-            epoch: walk.epoch() as f64 + walk.position() as f64 / self.train.len() as f64,
+            epoch: walk.epoch() as f64 + walk.position() as f64 / self.plan.rows() as f64,
             loss: self.progress.unlogged.loss / self.progress.unlogged.steps as f64,
             val,
             lr: report.lr,

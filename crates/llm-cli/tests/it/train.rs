@@ -106,6 +106,29 @@ fn a_run_prints_the_same_table_twice_and_writes_its_folder() {
     }
 }
 
+#[test]
+fn rows_of_a_parquet_file_are_trained_on_in_packed_rows() {
+    let folder = Folder::new();
+    let row = |i: usize| format!("where is cat {i}?,on the mat\n");
+    let table = (0..12).map(row).collect::<String>();
+    folder.write("rows.csv", &format!("prompt,completion\n{table}"));
+    let more = ["dataset_path=rows.csv", "batching=packed", "token_cache=cache", "--answers", "0"];
+    let csv = folder.train(more);
+    assert_eq!(csv.code, Some(0), "{}", csv.stderr);
+    assert!(csv.stderr.contains("packed"), "{}", csv.stderr);
+    // The same rows as JSON lines, from the cache.
+    let lines = folder.train(["batching=packed", "token_cache=cache", "--answers", "0"]);
+    assert_eq!(lines.stdout, csv.stdout);
+    assert_eq!(std::fs::read_dir(folder.path("cache")).unwrap().count(), 2);
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../llm-parquet/tests/fixtures/messages.parquet"
+    );
+    let path = format!("dataset_path={fixture}");
+    let parquet = folder.train([path.as_str(), "validation_fraction=0", "--answers", "0"]);
+    assert_eq!(parquet.code, Some(0), "{}", parquet.stderr);
+}
+
 /// `deeper train` in a process of its own.
 fn spawn(folder: &Folder, more: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_deeper"))

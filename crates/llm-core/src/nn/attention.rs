@@ -131,8 +131,13 @@ impl Attention {
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Result<Tensor> {
-        if let (Qkv::Packed(packed), None, None, None) = (&self.qkv, &cache, &self.qk_norm, at.rope)
-        {
+        if let (Qkv::Packed(packed), None, None, None, None) = (
+            &self.qkv,
+            &cache,
+            &self.qk_norm,
+            at.rope,
+            pass.segments(),
+        ) {
             // Nothing happens to q, k and v between projection and attention.
             let qkv = packed.forward(x, pass)?;
             let (h, k) = (self.heads, self.kv_heads);
@@ -140,12 +145,12 @@ impl Attention {
         }
         let (b, t, _c) = x.dims3()?;
         let (q, k, v) = self.project(x, pass)?;
-        let read = match (cache, self.placing(at)) {
-            (None, Some(placing)) => {
+        let read = match (cache, self.placing(at), pass.segments()) {
+            (None, Some(placing), None) => {
                 pass.ops
                     .placed_attention([&q, &k, &v], &placing, &self.spec)?
             }
-            (cache, _) => {
+            (cache, _, segments) => {
                 let (q_norm, k_norm) = self.qk_norm.as_ref().map(|(q, k)| (q, k)).unzip();
                 let q = placed(&q, q_norm, at, pass)?;
                 let k = placed(&k, k_norm, at, pass)?;
@@ -153,7 +158,12 @@ impl Attention {
                     Some(cache) => cache.extend(at.offset, &k, &v)?,
                     None => (k, v),
                 };
-                pass.ops.causal_attention(&q, &k, &v, &self.spec)?
+                match segments {
+                    Some(segments) => pass
+                        .ops
+                        .segmented_attention([&q, &k, &v], &self.spec, segments)?,
+                    None => pass.ops.causal_attention(&q, &k, &v, &self.spec)?,
+                }
             }
         };
         pass.ops.reshape(&read, (b, t, self.heads * self.head_dim))
@@ -227,8 +237,9 @@ fn placed(x: &Tensor, norm: Option<&Norm>, at: &Positions, pass: &Pass) -> Resul
         Some(norm) => norm.forward(x, pass)?,
         None => x.clone(),
     };
-    match at.rope {
-        Some(table) => pass.ops.rope(&x, table, at.offset),
-        None => Ok(x),
+    match (at.rope, pass.segments()) {
+        (Some(table), Some(segments)) => pass.ops.rope_at(&x, table, segments.positions()),
+        (Some(table), None) => pass.ops.rope(&x, table, at.offset),
+        (None, _) => Ok(x),
     }
 }

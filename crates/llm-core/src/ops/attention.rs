@@ -261,7 +261,7 @@ pub(super) fn check(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) ->
     check_spec(NAME, (h, kv), spec)
 }
 
-fn check_spec(name: &str, (h, kv): (usize, usize), spec: &AttentionSpec) -> Result<()> {
+pub(super) fn check_spec(name: &str, (h, kv): (usize, usize), spec: &AttentionSpec) -> Result<()> {
     let problem = if kv == 0 || h % kv != 0 {
         format!("{kv} key-value heads do not divide {h} query heads")
     } else if !spec.scale.is_finite() {

@@ -21,9 +21,12 @@ mod lora_linear;
 mod placed_attention;
 mod rms_norm;
 mod rope;
+mod segments;
 mod slices;
 mod swiglu;
 mod tape;
+
+use std::sync::Arc;
 
 use candle_core::{Device, Shape, Tensor};
 
@@ -35,6 +38,7 @@ pub use gelu::GeluKind;
 pub use lora_linear::Adapter;
 pub use placed_attention::Placing;
 pub use rope::RopeTable;
+pub use segments::Segments;
 pub use tape::{Tape, record};
 
 use crate::Result;
@@ -230,6 +234,42 @@ impl Ops {
         match self {
             Self::Fused => attention::causal_attention_packed(qkv, (heads, kv_heads), spec),
             Self::Composed => composed::causal_attention_packed(qkv, (heads, kv_heads), spec),
+        }
+    }
+
+    /// As [`Ops::rope`] where the tokens of all rows, one after another, stand at `positions`.
+    ///
+    /// # Shapes
+    /// `x [B, T, H, D]`, `positions` of length B · T → `[B, T, H, D]`.
+    ///
+    /// # Errors
+    /// Another number of positions, or one past the end of the table.
+    pub fn rope_at(self, x: &Tensor, table: &RopeTable, positions: &[u32]) -> Result<Tensor> {
+        match self {
+            Self::Fused => rope::rope_at(x, table, positions),
+            Self::Composed => composed::rope_at(x, table, positions),
+        }
+    }
+
+    /// As [`Ops::causal_attention`] within each document of packed rows: no token reads one of
+    /// another document, and a document has the bits that it would have in a row of its own.
+    /// Padding gets zeros.
+    ///
+    /// # Shapes
+    /// `q [B, T, H, D]`, `k` and `v [B, T, K, D]` → `[B, T, H, D]`.
+    ///
+    /// # Errors
+    /// Segments of another batch, or what [`Ops::causal_attention`] reports.
+    pub fn segmented_attention(
+        self,
+        [q, k, v]: [&Tensor; 3],
+        spec: &AttentionSpec,
+        segments: &Arc<Segments>,
+    ) -> Result<Tensor> {
+        segments::check(q, k, v, spec, segments)?;
+        match self {
+            Self::Fused => segments::fused([q, k, v], spec, segments),
+            Self::Composed => segments::composed([q, k, v], spec, segments),
         }
     }
 

@@ -74,6 +74,23 @@ impl RopeTable {
         Ok((rows(cos)?, rows(sin)?))
     }
 
+    /// cos and sin of `positions`, in f64.
+    ///
+    /// # Shapes
+    /// Two vectors of `positions.len() · D/2` numbers.
+    ///
+    /// # Errors
+    /// A position past the end of the table.
+    pub(super) fn gather(&self, positions: &[u32]) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for &position in positions {
+            let (c, s) = self.slices(position as usize, 1)?;
+            cos.extend_from_slice(c);
+            sin.extend_from_slice(s);
+        }
+        Ok((cos, sin))
+    }
+
     /// As [`RopeTable::rows`], in f64 where they lie.
     fn slices(&self, offset: usize, t: usize) -> Result<(&[f64], &[f64])> {
         let end = offset.saturating_add(t);
@@ -144,11 +161,26 @@ impl<E: Real> CustomOp1 for Rope<E> {
 }
 
 pub(super) fn rope(x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tensor> {
-    let (_d, angles) = angles(x, table, offset)?;
-    Ok(match float_type(NAME, &[x])? {
-        DType::F32 => tape::apply1(x, Rope::<f32>::new(angles))?,
-        _ => tape::apply1(x, Rope::<f64>::new(angles))?,
-    })
+    let [_b, t, _h, _d] = head_axes(x, table)?;
+    turn(x, table.slices(offset, t)?)
+}
+
+pub(super) fn rope_at(x: &Tensor, table: &RopeTable, positions: &[u32]) -> Result<Tensor> {
+    let [b, t, h, d] = head_axes(x, table)?;
+    check_positions(b * t, positions)?;
+    let (cos, sin) = table.gather(positions)?;
+    // One long row, in which each token has angles of its own.
+    let row = tape::reshape(x, (1, b * t, h, d))?;
+    Ok(tape::reshape(&turn(&row, (&cos, &sin))?, (b, t, h, d))?)
+}
+
+/// Fails unless there is a position for each of `tokens`.
+pub(super) fn check_positions(tokens: usize, positions: &[u32]) -> Result<()> {
+    if positions.len() == tokens {
+        return Ok(());
+    }
+    let problem = format!("{} positions for {tokens} tokens", positions.len());
+    Err(Error::input(NAME, problem))
 }
 
 /// Cosines and sines of one pass, each `[T, D/2]`.
@@ -160,7 +192,13 @@ pub(super) fn angles<'a>(
     table: &'a RopeTable,
     offset: usize,
 ) -> Result<(usize, Turns<'a>)> {
-    let [_b, t, _h, d] = axes("rope x", x, "B, T, H, D")?;
+    let [_b, t, _h, d] = head_axes(x, table)?;
+    Ok((d, table.slices(offset, t)?))
+}
+
+/// B, T, H and D.
+fn head_axes(x: &Tensor, table: &RopeTable) -> Result<[usize; 4]> {
+    let axes @ [_b, _t, _h, d] = axes("rope x", x, "B, T, H, D")?;
     if d != 2 * table.half {
         let expected = 2 * table.half;
         return Err(Error::input(
@@ -168,5 +206,12 @@ pub(super) fn angles<'a>(
             format!("head size is {d}, the table's is {expected}"),
         ));
     }
-    Ok((d, table.slices(offset, t)?))
+    Ok(axes)
+}
+
+fn turn(x: &Tensor, angles: Turns) -> Result<Tensor> {
+    Ok(match float_type(NAME, &[x])? {
+        DType::F32 => tape::apply1(x, Rope::<f32>::new(angles))?,
+        _ => tape::apply1(x, Rope::<f64>::new(angles))?,
+    })
 }

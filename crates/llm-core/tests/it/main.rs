@@ -62,6 +62,8 @@ mod ops_bits;
 #[cfg(test)]
 mod ops_edges;
 #[cfg(test)]
+mod packed;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
 mod text_bpe;

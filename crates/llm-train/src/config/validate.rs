@@ -26,6 +26,7 @@ impl TrainConfig {
             ("epochs", self.epochs),
             ("logging_steps", self.logging_steps),
             ("max_steps", self.max_steps.unwrap_or(1)),
+            ("pad_to_multiple_of", self.pad_to_multiple_of as u64),
         ];
         const MOST: u64 = 1 << 30; // products of two stay inside 64 bits
         if let Some((key, value)) = counts.iter().find(|(_, n)| !(1..=MOST).contains(n)) {

@@ -5,9 +5,13 @@ mod adamw;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod bundled;
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod convert;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
@@ -30,5 +34,7 @@ mod repeat;
 mod resume;
 #[cfg(test)]
 mod scaling;
+#[cfg(test)]
+mod sources;
 #[cfg(test)]
 mod steps;
