@@ -7,6 +7,7 @@ mod amount;
 mod bench;
 mod cost;
 mod course;
+mod data;
 mod exercises;
 mod failure;
 mod generate;
@@ -61,6 +62,7 @@ enum Verb {
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
+    Data(data::DataArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
@@ -87,6 +89,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Tokenize(args) => (args.tool.look, done(tokenize::run(&args))),
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
+        Verb::Data(args) => (args.look(), data::run(&args)),
         Verb::Train(args) => (args.look, done(train::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),

@@ -10,7 +10,8 @@
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
 //! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
-//! 7. [`chars`]: a model that reads characters, from one page of text
+//! 7. [`quality`]: what is wrong with a data set, before all this
+//! 8. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -34,6 +35,7 @@ pub mod observe;
 pub mod optimizer;
 pub mod order;
 pub mod prompt;
+pub mod quality;
 pub mod resume;
 pub mod runs;
 pub mod schedule;
