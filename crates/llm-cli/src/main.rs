@@ -8,6 +8,7 @@ mod bench;
 mod convert;
 mod cost;
 mod course;
+mod data;
 mod exercises;
 mod failure;
 mod generate;
@@ -63,6 +64,7 @@ enum Verb {
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
+    Data(data::DataArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
@@ -92,6 +94,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
         Verb::Convert(args) => (args.look, done(convert::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
+        Verb::Data(args) => (args.look(), data::run(&args)),
         Verb::Train(args) => (args.look, train::run(&args)),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),

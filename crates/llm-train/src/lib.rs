@@ -12,7 +12,8 @@
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
 //! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
-//! 7. [`range_test`]: which learning rate; [`sweep`]: which settings
+//! 7. [`quality`]: what is wrong with a data set, before all this; [`range_test`]: which learning
+//!    rate; [`sweep`]: which settings
 //! 8. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
@@ -41,6 +42,7 @@ pub mod observe;
 pub mod optimizer;
 pub mod order;
 pub mod prompt;
+pub mod quality;
 pub mod range_test;
 pub mod resume;
 pub mod runs;

@@ -9,6 +9,8 @@ mod checkout;
 #[cfg(test)]
 mod convert;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod deeper;
 #[cfg(test)]
 mod exercises;

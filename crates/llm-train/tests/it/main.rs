@@ -27,6 +27,10 @@ mod mini_gpt;
 #[cfg(test)]
 mod mini_gpt_text;
 #[cfg(test)]
+mod quality;
+#[cfg(test)]
+mod quality_files;
+#[cfg(test)]
 mod range_test;
 #[cfg(test)]
 mod repeat;
