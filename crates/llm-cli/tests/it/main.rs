@@ -15,4 +15,6 @@ mod formulas;
 #[cfg(test)]
 mod learner;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod train;

@@ -17,6 +17,8 @@ mod kit;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod mini_gpt;
 #[cfg(test)]
 mod mini_gpt_text;
