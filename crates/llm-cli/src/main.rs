@@ -16,6 +16,7 @@ mod hash;
 mod inspect;
 mod lessons;
 mod logits;
+mod metrics;
 mod model;
 mod next;
 mod run;
@@ -60,6 +61,7 @@ enum Verb {
     Tokenize(tokenize::TokenizeArgs),
     Inspect(inspect::InspectArgs),
     Convert(convert::ConvertArgs),
+    Metrics(metrics::MetricsArgs),
     /// Print one digest over all files of a checkpoint
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
@@ -93,6 +95,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Tokenize(args) => (args.tool.look, done(tokenize::run(&args))),
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
         Verb::Convert(args) => (args.look, done(convert::run(&args))),
+        Verb::Metrics(args) => (args.tool.look, done(metrics::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
         Verb::Data(args) => (args.look(), data::run(&args)),
         Verb::Train(args) => (args.look, train::run(&args)),

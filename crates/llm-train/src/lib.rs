@@ -10,7 +10,8 @@
 //! 4. [`trainer`]: the loop; [`observe`]: who watches it; [`checkpoint`], [`resume`], [`logs`]: stop
 //!    and go on
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
-//! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
+//! 6. [`metrics`]: what a generated text is worth beside a reference
+//! 7. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
 //! 7. [`quality`]: what is wrong with a data set, before all this; [`range_test`]: which learning
 //!    rate; [`sweep`]: which settings
@@ -37,6 +38,7 @@ pub mod failure;
 pub mod finetune;
 pub mod labels;
 pub mod logs;
+pub mod metrics;
 pub mod model;
 pub mod observe;
 pub mod optimizer;

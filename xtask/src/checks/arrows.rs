@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("llm-store", &["llm-core"]),
     ("llm-hub", &["llm-store"]),
     ("llm-train", &["llm-core", "llm-store"]),
+    ("llm-bertscore", &["llm-core", "llm-store"]),
     ("llm-serve", &["llm-core", "llm-store"]),
     ("xtask", &[]),
 ];

@@ -21,4 +21,6 @@ mod kills;
 #[cfg(test)]
 mod learner;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod train;

@@ -23,6 +23,8 @@ mod kit;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod mini_gpt;
 #[cfg(test)]
 mod mini_gpt_text;
