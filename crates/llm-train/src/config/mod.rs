@@ -21,6 +21,8 @@ use std::path::PathBuf;
 use llm_core::lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
+pub use parse::Settings;
+
 use crate::data::DataFormat;
 use crate::optimizer::AdamWConfig;
 use crate::schedule::{Schedule, ScheduleKind};
