@@ -7,6 +7,7 @@ mod amount;
 mod bench;
 mod cost;
 mod course;
+mod eval;
 mod exercises;
 mod failure;
 mod generate;
@@ -61,6 +62,7 @@ enum Verb {
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
+    Eval(eval::EvalArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
@@ -88,6 +90,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
         Verb::Train(args) => (args.look, done(train::run(&args))),
+        Verb::Eval(args) => (args.look, done(eval::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }

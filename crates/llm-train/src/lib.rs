@@ -10,7 +10,8 @@
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
 //! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
-//! 7. [`chars`]: a model that reads characters, from one page of text
+//! 7. [`eval`]: a whole evaluation from a file of settings; [`dsl`]: a small query language to learn
+//! 8. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -24,7 +25,9 @@ pub mod clip;
 pub mod config;
 pub mod data;
 pub mod dataset;
+pub mod dsl;
 pub mod error;
+pub mod eval;
 pub mod evaluate;
 pub mod failure;
 pub mod finetune;

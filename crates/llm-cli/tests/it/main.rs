@@ -9,6 +9,8 @@ mod checkout;
 #[cfg(test)]
 mod deeper;
 #[cfg(test)]
+mod eval;
+#[cfg(test)]
 mod exercises;
 #[cfg(test)]
 mod formulas;

@@ -7,9 +7,17 @@ mod audit;
 #[cfg(test)]
 mod bundled;
 #[cfg(test)]
+mod choices;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod data;
+#[cfg(test)]
+mod dsl;
+#[cfg(test)]
+mod eval;
+#[cfg(test)]
+mod eval_config;
 #[cfg(test)]
 mod finetune;
 #[cfg(test)]
