@@ -15,6 +15,7 @@ mod hash;
 mod inspect;
 mod lessons;
 mod logits;
+mod metrics;
 mod model;
 mod next;
 mod run;
@@ -58,6 +59,7 @@ enum Verb {
     /// Print the token ids of a text
     Tokenize(tokenize::TokenizeArgs),
     Inspect(inspect::InspectArgs),
+    Metrics(metrics::MetricsArgs),
     /// Print one digest over all files of a checkpoint
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
@@ -88,6 +90,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Logits(args) => (args.tool.look, done(logits::run(&args))),
         Verb::Tokenize(args) => (args.tool.look, done(tokenize::run(&args))),
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
+        Verb::Metrics(args) => (args.tool.look, done(metrics::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
         Verb::Train(args) => (args.look, done(train::run(&args))),
         Verb::Eval(args) => (args.look, done(eval::run(&args))),

@@ -286,6 +286,15 @@ pub fn weight_files(folder: &Path) -> Result<Vec<String>> {
     ))
 }
 
+/// The text of `folder/name`, a file that stays in its folder and is not larger than a tokenizer.
+///
+/// # Errors
+/// It is missing (the message says that `expected` should be there), leaves the folder, or is not
+/// text.
+pub fn companion_text(folder: &Path, name: &str, expected: &str) -> Result<String> {
+    read_text(&inside(folder, name, expected)?, expected)
+}
+
 /// Tensor names and their shards, whose names are plain.
 fn read_index(folder: &Path) -> Result<BTreeMap<String, String>> {
     let path = inside(folder, INDEX_FILE, "the list of shards")?;
@@ -307,8 +316,13 @@ fn read_index(folder: &Path) -> Result<BTreeMap<String, String>> {
     Ok(index.weight_map)
 }
 
-/// The weights' files, with the index and the shards' headers saying the same.
-fn open_weights(folder: &Path) -> Result<Vec<SafetensorsFile>> {
+/// The weights' files with checked headers, the index and the shards' headers saying the same.
+///
+/// For models that [`ModelFolder`] does not know, such as encoders.
+///
+/// # Errors
+/// As [`weight_files`], a header that breaks a rule, or a file elsewhere.
+pub fn open_weights(folder: &Path) -> Result<Vec<SafetensorsFile>> {
     let names = weight_files(folder)?;
     let open = |name: &String| SafetensorsFile::open(&inside(folder, name, "the model's weights")?);
     let files = names.iter().map(open).collect::<Result<Vec<_>>>()?;

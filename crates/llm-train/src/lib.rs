@@ -8,10 +8,11 @@
 //! 3. [`audit`]: before the first step, does every tensor get the gradient it should?
 //! 4. [`trainer`]: the loop; [`observe`]: who watches it; [`checkpoint`]: stop and go on
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
-//! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
+//! 6. [`metrics`]: what a generated text is worth beside a reference
+//! 7. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
-//! 7. [`eval`]: a whole evaluation from a file of settings; [`dsl`]: a small query language to learn
-//! 8. [`chars`]: a model that reads characters, from one page of text
+//! 8. [`eval`]: a whole evaluation from a file of settings; [`dsl`]: a small query language to learn
+//! 9. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -32,6 +33,7 @@ pub mod evaluate;
 pub mod failure;
 pub mod finetune;
 pub mod labels;
+pub mod metrics;
 pub mod model;
 pub mod observe;
 pub mod optimizer;

@@ -17,4 +17,6 @@ mod formulas;
 #[cfg(test)]
 mod learner;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod train;

@@ -25,6 +25,8 @@ mod kit;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod mini_gpt;
 #[cfg(test)]
 mod mini_gpt_text;
