@@ -7,6 +7,7 @@ mod amount;
 mod bench;
 mod cost;
 mod course;
+mod data;
 mod eval;
 mod exercises;
 mod failure;
@@ -65,6 +66,7 @@ enum Verb {
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
+    Data(data::DataArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
@@ -92,6 +94,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
         Verb::Metrics(args) => (args.tool.look, done(metrics::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
+        Verb::Data(args) => (args.look(), data::run(&args)),
         Verb::Train(args) => (args.look, done(train::run(&args))),
         Verb::Eval(args) => (args.look, done(eval::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),

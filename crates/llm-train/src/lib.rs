@@ -12,7 +12,8 @@
 //! 7. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
 //! 8. [`eval`]: a whole evaluation from a file of settings; [`dsl`]: a small query language to learn
-//! 9. [`chars`]: a model that reads characters, from one page of text
+//! 9. [`quality`]: what is wrong with a data set, before all this
+//! 10. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -39,6 +40,7 @@ pub mod observe;
 pub mod optimizer;
 pub mod order;
 pub mod prompt;
+pub mod quality;
 pub mod resume;
 pub mod runs;
 pub mod schedule;

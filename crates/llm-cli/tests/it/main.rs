@@ -7,6 +7,8 @@ mod bench;
 #[cfg(test)]
 mod checkout;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod deeper;
 #[cfg(test)]
 mod eval;

@@ -25,6 +25,8 @@ pub use files::find_files;
 pub use rows::{Message, Row, read_rows};
 pub use split::{Split, overlap, split_rows};
 
+pub(crate) use rows::row as row_of;
+
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -128,7 +128,13 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn row(value: Value, format: DataFormat, path: &Arc<PathBuf>, line: usize) -> Result<Row> {
+/// The row that a JSON value is.
+pub(crate) fn row(
+    value: Value,
+    format: DataFormat,
+    path: &Arc<PathBuf>,
+    line: usize,
+) -> Result<Row> {
     let fail = |problem: String| Error::line(path.as_ref(), line, problem);
     let Value::Object(object) = value else {
         return Err(fail(format!("is {}, expected an object", kind(&value))));

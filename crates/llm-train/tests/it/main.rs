@@ -31,6 +31,10 @@ mod mini_gpt;
 #[cfg(test)]
 mod mini_gpt_text;
 #[cfg(test)]
+mod quality;
+#[cfg(test)]
+mod quality_files;
+#[cfg(test)]
 mod repeat;
 #[cfg(test)]
 mod steps;
