@@ -9,6 +9,7 @@ mod convert;
 mod cost;
 mod course;
 mod data;
+mod eval;
 mod exercises;
 mod failure;
 mod generate;
@@ -66,6 +67,7 @@ enum Verb {
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
+    Eval(eval::EvalArgs),
     Data(data::DataArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
@@ -99,6 +101,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
         Verb::Data(args) => (args.look(), data::run(&args)),
         Verb::Train(args) => (args.look, train::run(&args)),
+        Verb::Eval(args) => (args.look, done(eval::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }

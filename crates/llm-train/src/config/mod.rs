@@ -23,6 +23,8 @@ use llm_core::lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use parse::Settings;
+
 use crate::batching::{BatchSettings, Batching};
 use crate::data::DataFormat;
 use crate::optimizer::AdamWConfig;

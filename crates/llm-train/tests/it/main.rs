@@ -9,13 +9,21 @@ mod batches;
 #[cfg(test)]
 mod bundled;
 #[cfg(test)]
+mod choices;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod convert;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod dsl;
+#[cfg(test)]
 mod early_stopping;
+#[cfg(test)]
+mod eval;
+#[cfg(test)]
+mod eval_config;
 #[cfg(test)]
 mod finetune;
 #[cfg(test)]
