@@ -8,14 +8,17 @@ mod bench;
 mod cost;
 mod course;
 mod exercises;
+mod export;
 mod failure;
 mod generate;
 mod hash;
 mod inspect;
 mod lessons;
 mod logits;
+mod merge;
 mod model;
 mod next;
+mod publish;
 mod run;
 mod tokenize;
 mod train;
@@ -61,6 +64,9 @@ enum Verb {
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
+    Merge(merge::MergeArgs),
+    Export(export::ExportArgs),
+    Publish(publish::PublishArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
@@ -88,6 +94,9 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
         Verb::Train(args) => (args.look, done(train::run(&args))),
+        Verb::Merge(args) => (args.look, done(merge::run(&args))),
+        Verb::Export(args) => (args.look(), done(export::run(&args))),
+        Verb::Publish(args) => (args.look, done(publish::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }

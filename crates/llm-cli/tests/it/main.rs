@@ -15,4 +15,8 @@ mod formulas;
 #[cfg(test)]
 mod learner;
 #[cfg(test)]
+mod makefile;
+#[cfg(test)]
+mod shipping;
+#[cfg(test)]
 mod train;
