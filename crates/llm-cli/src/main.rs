@@ -11,15 +11,18 @@ mod course;
 mod data;
 mod eval;
 mod exercises;
+mod export;
 mod failure;
 mod generate;
 mod hash;
 mod inspect;
 mod lessons;
 mod logits;
+mod merge;
 mod metrics;
 mod model;
 mod next;
+mod publish;
 mod run;
 mod tokenize;
 mod train;
@@ -69,6 +72,9 @@ enum Verb {
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
     Data(data::DataArgs),
+    Merge(merge::MergeArgs),
+    Export(export::ExportArgs),
+    Publish(publish::PublishArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
@@ -102,6 +108,9 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Data(args) => (args.look(), data::run(&args)),
         Verb::Train(args) => (args.look, train::run(&args)),
         Verb::Eval(args) => (args.look, done(eval::run(&args))),
+        Verb::Merge(args) => (args.look, done(merge::run(&args))),
+        Verb::Export(args) => (args.look(), done(export::run(&args))),
+        Verb::Publish(args) => (args.look, done(publish::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }

@@ -150,6 +150,15 @@ impl ModelFolder {
         self.optional("generation_config.json")
     }
 
+    /// The text of `chat_template.jinja`, if there is one.
+    ///
+    /// # Errors
+    /// It is there but not a readable file of this folder.
+    pub fn chat_template(&self) -> Result<Option<String>> {
+        let path = self.optional("chat_template.jinja")?;
+        path.map(|path| read_text(&path, "a chat template")).transpose()
+    }
+
     /// Tokenizer, template, licence: the files that a merged or tuned model takes along.
     ///
     /// # Errors
@@ -171,6 +180,21 @@ impl ModelFolder {
                 .get(&place.stored_name)?;
             Some((name.as_str(), info))
         })
+    }
+
+    /// The tensor that the model calls `name`, on the CPU in its stored type.
+    ///
+    /// # Shapes
+    /// As [`ModelFolder::tensors`].
+    ///
+    /// # Errors
+    /// There is none, or as [`ModelFolder::tensors`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let Some(place) = self.places.get(name) else {
+            let problem = "is not in the folder, expected by its configuration";
+            return Err(Error::tensor(&self.path, name, problem));
+        };
+        self.files[place.file].tensor(&place.stored_name, true)
     }
 
     /// All tensors by the model's names, on the CPU in their stored type, without buffers and

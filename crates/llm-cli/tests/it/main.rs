@@ -23,6 +23,10 @@ mod kills;
 #[cfg(test)]
 mod learner;
 #[cfg(test)]
+mod makefile;
+#[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod shipping;
 #[cfg(test)]
 mod train;
