@@ -328,7 +328,12 @@ fn data_rows(session: &Session) -> Vec<(&'static str, String)> {
         ("steps", steps),
         (
             "batches",
-            format!("{:?}, {} padding", config.batching, percent(report.batches.share())).to_lowercase(),
+            format!(
+                "{:?}, {} padding",
+                config.batching,
+                percent(report.batches.share())
+            )
+            .to_lowercase(),
         ),
         (
             "lr",

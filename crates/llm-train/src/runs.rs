@@ -125,7 +125,10 @@ impl RunFolder {
         std::fs::create_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
         remove_leftovers(&run.path)?;
         remove_leftovers(&checkpoints)?;
-        let place = (path.parent(), path.file_name().and_then(|name| name.to_str()));
+        let place = (
+            path.parent(),
+            path.file_name().and_then(|name| name.to_str()),
+        );
         if let (Some(parent), Some(name)) = place
             && parent.join(LATEST).symlink_metadata().is_ok()
         {

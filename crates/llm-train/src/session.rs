@@ -348,7 +348,9 @@ impl Session {
             let base = self.config.model_name.clone().unwrap_or_default();
             let config = AdapterConfig::of(&self.config.lora(), &base, self.model.config().family);
             let tensors = lora::adapter_tensors(&self.parameters, DType::F32)?;
-            return Ok(llm_store::adapter::write(folder, &config, &tensors, overwrite)?);
+            return Ok(llm_store::adapter::write(
+                folder, &config, &tensors, overwrite,
+            )?);
         }
         let options = SaveOptions {
             copy: self.tokenizer_files(),

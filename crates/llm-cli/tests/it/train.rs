@@ -112,7 +112,13 @@ fn rows_of_a_parquet_file_are_trained_on_in_packed_rows() {
     let row = |i: usize| format!("where is cat {i}?,on the mat\n");
     let table = (0..12).map(row).collect::<String>();
     folder.write("rows.csv", &format!("prompt,completion\n{table}"));
-    let more = ["dataset_path=rows.csv", "batching=packed", "token_cache=cache", "--answers", "0"];
+    let more = [
+        "dataset_path=rows.csv",
+        "batching=packed",
+        "token_cache=cache",
+        "--answers",
+        "0",
+    ];
     let csv = folder.train(more);
     assert_eq!(csv.code, Some(0), "{}", csv.stderr);
     assert!(csv.stderr.contains("packed"), "{}", csv.stderr);
@@ -172,7 +178,10 @@ fn a_run_that_is_asked_to_stop_can_go_on() {
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{stderr}");
-        assert!(stderr.contains("{'loss': ") && stderr.contains("'epoch': "), "{stderr}");
+        assert!(
+            stderr.contains("{'loss': ") && stderr.contains("'epoch': "),
+            "{stderr}"
+        );
         let resume = stderr.split("resume_from=").nth(1).unwrap().trim();
         let run = folder.path(resume);
         let saved = llm_train::checkpoint::list(&run.join("checkpoints")).unwrap();
@@ -190,15 +199,27 @@ fn a_run_that_is_asked_to_stop_can_go_on() {
 #[test]
 fn a_second_signal_ends_the_run_at_once() {
     let folder = Folder::new();
-    let row = |i: usize| format!("{}\n", json!({"prompt": format!("{i}?"), "completion": "on"}));
+    let row = |i: usize| {
+        format!(
+            "{}\n",
+            json!({"prompt": format!("{i}?"), "completion": "on"})
+        )
+    };
     folder.write("rows.jsonl", &(0..3000).map(row).collect::<String>());
     // Many answers before the first step, and a loop that would look at the first signal.
-    let answers = ["--answers=2700", "--max-new-tokens=24", "validation_fraction=0.9"];
+    let answers = [
+        "--answers=2700",
+        "--max-new-tokens=24",
+        "validation_fraction=0.9",
+    ];
     let mut child = spawn(&folder, &answers);
     wait_until(&mut child, || folder.path("runs/latest/lock").exists());
     for _ in 0..2 {
         std::thread::sleep(Duration::from_millis(300));
-        assert!(child.try_wait().unwrap().is_none(), "one signal lets it work on");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "one signal lets it work on"
+        );
         signal(&child, "-INT");
     }
     let output = child.wait_with_output().unwrap();
@@ -254,13 +275,24 @@ fn fixed_prompts_are_answered_on_the_way() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let steps: Vec<u64> = rows.iter().map(|row| row["step"].as_u64().unwrap()).collect();
+    let steps: Vec<u64> = rows
+        .iter()
+        .map(|row| row["step"].as_u64().unwrap())
+        .collect();
     assert_eq!(steps, [2, 2, 4, 4, 5, 5]);
     assert_eq!(rows[0]["prompt"], "where is cat 3?");
     assert!(output.stdout.contains("prompt") && output.stdout.contains("where is cat 3?"));
-    fails(&folder.train(["sample_steps=2"]), 2, &["needs `sample_prompts`"]);
+    fails(
+        &folder.train(["sample_steps=2"]),
+        2,
+        &["needs `sample_prompts`"],
+    );
     let long = format!("sample_prompts=[{}]", "mat ".repeat(40));
-    fails(&folder.train([long.as_str()]), 2, &["`sample_prompts`", "1 to 31"]);
+    fails(
+        &folder.train([long.as_str()]),
+        2,
+        &["`sample_prompts`", "1 to 31"],
+    );
 }
 
 #[test]
@@ -281,15 +313,31 @@ fn a_sweep_runs_its_cells_once_and_goes_on_with_what_is_left() {
     std::fs::remove_dir_all(cell(4)).unwrap();
     std::fs::remove_file(cell(3).join("metrics.json")).unwrap();
     std::fs::remove_dir_all(cell(3).join("checkpoints/step-00000004")).unwrap();
-    let untouched = std::fs::metadata(cell(2).join("metrics.json")).unwrap().modified().unwrap();
+    let untouched = std::fs::metadata(cell(2).join("metrics.json"))
+        .unwrap()
+        .modified()
+        .unwrap();
     let again = folder.train(quick.into_iter().chain(["--resume"]));
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert_eq!(again.stdout, first.stdout);
     assert_eq!(again.stderr.matches("finished before").count(), 2);
-    assert!(again.stderr.contains("going on after step 3"), "{}", again.stderr);
-    let now = std::fs::metadata(cell(2).join("metrics.json")).unwrap().modified().unwrap();
+    assert!(
+        again.stderr.contains("going on after step 3"),
+        "{}",
+        again.stderr
+    );
+    let now = std::fs::metadata(cell(2).join("metrics.json"))
+        .unwrap()
+        .modified()
+        .unwrap();
     assert_eq!(now, untouched);
-    let other = ["--answers=0", "max_steps=5", "save_steps=1", grid, "--resume"];
+    let other = [
+        "--answers=0",
+        "max_steps=5",
+        "save_steps=1",
+        grid,
+        "--resume",
+    ];
     fails(&folder.train(other), 2, &["`max_steps` is 5"]);
 }
 
@@ -297,11 +345,25 @@ fn a_sweep_runs_its_cells_once_and_goes_on_with_what_is_left() {
 fn a_run_of_a_sweep_that_falls_apart_is_a_row_of_its_table() {
     let folder = Folder::new();
     let grid = "sweep={lr: [1e-3, 1e3]}";
-    let wild = ["--answers=0", "max_steps=8", "max_grad_norm=0", "weight_decay=1e3", grid];
+    let wild = [
+        "--answers=0",
+        "max_steps=8",
+        "max_grad_norm=0",
+        "weight_decay=1e3",
+        grid,
+    ];
     let output = folder.train(wild);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert!(output.stdout.contains("cell-002  step "), "{}", output.stdout);
-    assert!(output.stdout.contains("best  cell-001"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("cell-002  step "),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stdout.contains("best  cell-001"),
+        "{}",
+        output.stdout
+    );
     let again = folder.train(wild.into_iter().chain(["--resume"]));
     assert_eq!((again.code, again.stdout), (Some(0), output.stdout));
 }
@@ -311,8 +373,15 @@ fn a_range_test_suggests_a_rate_and_draws_its_curve() {
     let folder = Folder::new();
     let output = folder.train(["--lr-range=1e-5..100", "--lr-steps=60"]);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert!(output.stdout.contains("suggestion    lr="), "{}", output.stdout);
-    let written = std::fs::read_dir(folder.path("runs")).unwrap().next().unwrap();
+    assert!(
+        output.stdout.contains("suggestion    lr="),
+        "{}",
+        output.stdout
+    );
+    let written = std::fs::read_dir(folder.path("runs"))
+        .unwrap()
+        .next()
+        .unwrap();
     let written = written.unwrap().path();
     assert!(written.join("lr_range.json").is_file());
     let svg = std::fs::read_to_string(written.join("lr_range.svg")).unwrap();
