@@ -7,6 +7,8 @@ mod amount;
 mod bench;
 mod cost;
 mod course;
+mod data_synth;
+mod data_tokenizer;
 mod exercises;
 mod failure;
 mod generate;
@@ -64,6 +66,10 @@ enum Verb {
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
+    #[command(hide = true)]
+    Synth(data_synth::SynthArgs),
+    #[command(hide = true)]
+    Tokenizer(data_tokenizer::TokenizerArgs),
 }
 
 fn main() -> ExitCode {
@@ -90,5 +96,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Train(args) => (args.look, done(train::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
+        Verb::Synth(args) => (args.look, done(data_synth::run(&args))),
+        Verb::Tokenizer(args) => (args.look, done(data_tokenizer::run(&args))),
     }
 }

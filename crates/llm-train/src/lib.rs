@@ -11,6 +11,7 @@
 //! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
 //! 7. [`chars`]: a model that reads characters, from one page of text
+//! 8. [`synth`]: a closed world of generated text; [`tiny`]: the embedded model that learns it
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -39,6 +40,8 @@ pub mod runs;
 pub mod schedule;
 pub mod session;
 pub mod step;
+pub mod synth;
+pub mod tiny;
 pub mod trainer;
 
 pub use error::{Error, Result};

@@ -24,3 +24,7 @@ mod mini_gpt_text;
 mod repeat;
 #[cfg(test)]
 mod steps;
+#[cfg(test)]
+mod synth;
+#[cfg(test)]
+mod tiny;
