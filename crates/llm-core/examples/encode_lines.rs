@@ -12,7 +12,9 @@ use llm_core::text::bpe::ByteBpe;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: encode_lines TOKENIZER_JSON [--special]")?;
+    let path = arguments
+        .next()
+        .ok_or("usage: encode_lines TOKENIZER_JSON [--special]")?;
     let special = arguments.next().is_some_and(|flag| flag == "--special");
     let bpe = ByteBpe::from_tokenizer_json(&path, &std::fs::read_to_string(&path)?)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

@@ -32,9 +32,8 @@ pub fn grade(task: &Task, answer: &str) -> bool {
     match &task.check {
         Check::Exact(want) => said == want.trim(),
         Check::Json(want) => serde_json::from_str::<Value>(said).is_ok_and(|value| value == *want),
-        Check::Call { name, arguments } => call(said).is_some_and(|call| {
-            call["name"] == name.as_str() && call["arguments"] == *arguments
-        }),
+        Check::Call { name, arguments } => call(said)
+            .is_some_and(|call| call["name"] == name.as_str() && call["arguments"] == *arguments),
     }
 }
 
@@ -81,7 +80,14 @@ mod tests {
         for right in ["132", " 132\n", "<think>\n47+85\n</think>\n\n132<|im_end|>"] {
             assert!(grade(&task, right), "{right}");
         }
-        for wrong in ["", "13", "132.", "1 32", "<think>\n132", "<think>132</think>\n"] {
+        for wrong in [
+            "",
+            "13",
+            "132.",
+            "1 32",
+            "<think>\n132",
+            "<think>132</think>\n",
+        ] {
             assert!(!grade(&task, wrong), "{wrong}");
         }
     }
@@ -90,7 +96,12 @@ mod tests {
     fn json_is_compared_by_value() {
         let task = task(Check::Json(json!({"name": "Mia", "age": 9})));
         assert!(grade(&task, "{\"age\": 9, \"name\":\"Mia\"}"));
-        for wrong in ["{\"age\": \"9\", \"name\": \"Mia\"}", "{\"name\": \"Mia\"}", "{", ""] {
+        for wrong in [
+            "{\"age\": \"9\", \"name\": \"Mia\"}",
+            "{\"name\": \"Mia\"}",
+            "{",
+            "",
+        ] {
             assert!(!grade(&task, wrong), "{wrong}");
         }
     }

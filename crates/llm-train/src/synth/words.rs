@@ -108,6 +108,9 @@ mod tests {
     fn articles_and_capitals() {
         let words = ["dog", "owl", "hour", "hen"].map(with_article);
         assert_eq!(words, ["a dog", "an owl", "an hour", "a hen"]);
-        assert_eq!((capital("the owl"), capital("")), ("The owl".into(), String::new()));
+        assert_eq!(
+            (capital("the owl"), capital("")),
+            ("The owl".into(), String::new())
+        );
     }
 }

@@ -7,7 +7,6 @@
 //! | `tasks.jsonl` | questions with what their answer must fulfil, all on held-out combinations |
 //! | `report.json` | how many documents of each domain there are, and how improbable they are |
 
-use std::io::Write;
 use std::path::Path;
 
 use llm_store::atomic::FolderWriter;
@@ -164,7 +163,9 @@ pub fn write(
             done += more;
             progress(done, total);
         };
-        report.domains.extend(write_part(&folder, part, plan, &mut step)?);
+        report
+            .domains
+            .extend(write_part(&folder, part, plan, &mut step)?);
     }
     report.tasks = write_tasks(&folder, plan)?;
     let json = serde_json::to_string_pretty(&report).unwrap_or_default();
@@ -199,7 +200,9 @@ fn write_part(
             }
             let line = match part.shape {
                 Shape::Mixed => format!("{text}{DOCUMENT_SEPARATOR}\n"),
-                Shape::Chat => document.row().map_or_else(String::new, |row| format!("{row}\n")),
+                Shape::Chat => document
+                    .row()
+                    .map_or_else(String::new, |row| format!("{row}\n")),
             };
             if let Err(source) = file.write_all(line.as_bytes()) {
                 failure = Some(source);

@@ -72,7 +72,12 @@ fn prompt(document: &Document) -> Option<String> {
         return None;
     };
     let turns = messages.iter().filter(|m| m.role == "user");
-    Some(turns.map(|m| m.content.as_str()).collect::<Vec<_>>().join("\n"))
+    Some(
+        turns
+            .map(|m| m.content.as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
+    )
 }
 
 #[test]
@@ -112,18 +117,36 @@ fn references_pass_their_checks_and_other_answers_fail() {
             continue;
         }
         assert_eq!(all.len(), 150, "{domain:?}");
-        let prompts: BTreeSet<String> = all.iter().map(|task| format!("{:?}", task.prompt)).collect();
+        let prompts: BTreeSet<String> = all
+            .iter()
+            .map(|task| format!("{:?}", task.prompt))
+            .collect();
         assert_eq!(prompts.len(), all.len(), "{domain:?}");
         for (index, task) in all.iter().enumerate() {
             assert_eq!(task.prompt.last().map(|m| m.role.as_str()), Some("user"));
-            assert!(task.combinations.iter().all(|name| split_of(name) == Split::HeldOut));
+            assert!(
+                task.combinations
+                    .iter()
+                    .all(|name| split_of(name) == Split::HeldOut)
+            );
             assert!(grade(task, &task.reference), "{task:?}");
-            assert!(!grade(task, "") && !grade(task, "I do not know."), "{task:?}");
+            assert!(
+                !grade(task, "") && !grade(task, "I do not know."),
+                "{task:?}"
+            );
             let other = &all[(index + 1) % all.len()];
             if other.check != task.check {
-                assert!(!grade(task, &other.reference), "{task:?} {}", other.reference);
+                assert!(
+                    !grade(task, &other.reference),
+                    "{task:?} {}",
+                    other.reference
+                );
             }
-            let cut: String = task.reference.chars().take(task.reference.chars().count() - 1).collect();
+            let cut: String = task
+                .reference
+                .chars()
+                .take(task.reference.chars().count() - 1)
+                .collect();
             assert!(!grade(task, &cut), "{task:?} {cut}");
         }
     }
@@ -137,7 +160,11 @@ fn sums_are_right_and_of_both_sizes() {
         let name = &task.combinations[0];
         let parts: Vec<&str> = name.split('/').collect();
         let (a, b): (i64, i64) = (parts[2].parse().unwrap(), parts[3].parse().unwrap());
-        let smaller = |text: &str| ["smaller", "less", "minimum"].iter().any(|w| text.contains(w));
+        let smaller = |text: &str| {
+            ["smaller", "less", "minimum"]
+                .iter()
+                .any(|w| text.contains(w))
+        };
         let want = match parts[1] {
             "add" => a + b,
             "subtract" => a - b,
@@ -156,7 +183,10 @@ fn sums_are_right_and_of_both_sizes() {
         assert!(range.contains(&a) && range.contains(&b), "{task:?}");
     }
     for kind in ["add2", "sub2", "add3", "sub3", "multiply", "compare"] {
-        assert!(kinds.get(kind).is_some_and(|&count| count > 10), "{kinds:?}");
+        assert!(
+            kinds.get(kind).is_some_and(|&count| count > 10),
+            "{kinds:?}"
+        );
     }
 }
 
@@ -182,12 +212,23 @@ fn calls_and_results_are_json_and_fit_their_schemas() {
                 continue;
             }
             calls += 1;
-            let call: Value = serde_json::from_str(rest.strip_suffix("\n</tool_call>").unwrap()).unwrap();
-            let schema = schemas.iter().find(|s| s["function"]["name"] == call["name"]).unwrap();
-            let required = schema["function"]["parameters"]["required"].as_array().unwrap();
+            let call: Value =
+                serde_json::from_str(rest.strip_suffix("\n</tool_call>").unwrap()).unwrap();
+            let schema = schemas
+                .iter()
+                .find(|s| s["function"]["name"] == call["name"])
+                .unwrap();
+            let required = schema["function"]["parameters"]["required"]
+                .as_array()
+                .unwrap();
             let given: Vec<&String> = call["arguments"].as_object().unwrap().keys().collect();
             assert_eq!(required.len(), given.len());
-            assert!(required.iter().zip(given).all(|(want, key)| want == key.as_str()));
+            assert!(
+                required
+                    .iter()
+                    .zip(given)
+                    .all(|(want, key)| want == key.as_str())
+            );
             let offered = format!("\"name\": \"{}\"", call["name"].as_str().unwrap());
             assert!(system.contains(&offered), "{system}");
         }
@@ -201,7 +242,9 @@ fn texts_are_clean() {
         for document in documents(domain, Split::Train, Shape::Mixed, 400) {
             let text = document.text();
             assert!(text.is_ascii(), "{text}");
-            for bad in ["{he}", "{hero}", "{s}", "{x}", "{w}", "{l}", "{v}", "{t}", " .", " ,", "..."] {
+            for bad in [
+                "{he}", "{hero}", "{s}", "{x}", "{w}", "{l}", "{v}", "{t}", " .", " ,", "...",
+            ] {
                 let wanted = bad == "..." && domain == Domain::Instructions;
                 assert!(wanted || !text.contains(bad), "{bad:?} in {text}");
             }
@@ -221,7 +264,11 @@ fn the_floor_is_positive_and_tales_hold_more_than_facts() {
         assert!(all.iter().all(|d| d.nats > 0.0 && d.nats.is_finite()));
         all.iter().map(|d| d.nats).sum::<f64>() / all.len() as f64
     };
-    let (stories, facts, sums) = (mean(Domain::Stories), mean(Domain::Facts), mean(Domain::Arithmetic));
+    let (stories, facts, sums) = (
+        mean(Domain::Stories),
+        mean(Domain::Facts),
+        mean(Domain::Arithmetic),
+    );
     assert!(stories > facts && facts > sums, "{stories} {facts} {sums}");
     // The choices behind a document cannot cost more than naming its characters would.
     for domain in Domain::ALL {
@@ -243,7 +290,10 @@ fn the_floor_of_a_known_document_is_the_known_one() {
         };
         let (question, name) = (&messages[0].content, &document.combinations[0]);
         let plain = question.starts_with("What is ") && question.contains(" + ");
-        let small = name.split('/').skip(2).all(|n| (10..100).contains(&n.parse::<u32>().unwrap()));
+        let small = name
+            .split('/')
+            .skip(2)
+            .all(|n| (10..100).contains(&n.parse::<u32>().unwrap()));
         if plain && small && name.contains("/add/") && !question.ends_with("no_think") {
             // "add_mixed" can make the same sums, at a price of its own.
             let want = -(0.18f64 / 90.0 / 90.0 / 0.9 * 0.1 * 0.88 * 0.9).ln();
@@ -277,7 +327,9 @@ fn the_medical_set_stays_out() {
         for split in [Split::Train, Split::HeldOut] {
             for document in documents(domain, split, Shape::Mixed, 600) {
                 let lower = document.text().to_lowercase();
-                let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
+                let words = lower
+                    .split(|c: char| !c.is_alphanumeric())
+                    .filter(|w| !w.is_empty());
                 for word in words {
                     text.push_str(word);
                     text.push(' ');
@@ -286,7 +338,10 @@ fn the_medical_set_stays_out() {
         }
     }
     for subject in subjects {
-        assert!(!text.contains(&format!(" {subject} ")), "{subject:?} is in the text");
+        assert!(
+            !text.contains(&format!(" {subject} ")),
+            "{subject:?} is in the text"
+        );
     }
 }
 
@@ -332,7 +387,10 @@ fn a_written_corpus_is_read_back_whole() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("corpus");
     let mut steps = Vec::new();
-    let report = write(&out, &plan(300), false, |done, total| steps.push((done, total))).unwrap();
+    let report = write(&out, &plan(300), false, |done, total| {
+        steps.push((done, total))
+    })
+    .unwrap();
     let (done, total) = *steps.last().unwrap();
     assert_eq!((done, total), (300 + 15 + 75 + 4, total));
     for part in Part::ALL {
@@ -350,17 +408,33 @@ fn a_written_corpus_is_read_back_whole() {
             }
         }
         let reported = report.domains.iter().filter(|row| row.file == part.file);
-        assert_eq!(reported.map(|row| row.documents).sum::<u64>() as usize, count);
+        assert_eq!(
+            reported.map(|row| row.documents).sum::<u64>() as usize,
+            count
+        );
     }
     let tasks = std::fs::read_to_string(out.join("tasks.jsonl")).unwrap();
     assert_eq!(tasks.lines().count() as u64, report.tasks);
-    assert!(tasks.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    assert!(
+        tasks
+            .lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_ok())
+    );
     assert!(out.join("report.json").exists());
 
-    assert!(write(&out, &plan(300), false, |_, _| ()).is_err(), "the folder exists");
+    assert!(
+        write(&out, &plan(300), false, |_, _| ()).is_err(),
+        "the folder exists"
+    );
     let again = folder.path().join("again");
     write(&again, &plan(300), false, |_, _| ()).unwrap();
-    for name in ["train.txt", "heldout.txt", "sft_train.jsonl", "tasks.jsonl", "report.json"] {
+    for name in [
+        "train.txt",
+        "heldout.txt",
+        "sft_train.jsonl",
+        "tasks.jsonl",
+        "report.json",
+    ] {
         let read = |folder: &PathBuf| std::fs::read(folder.join(name)).unwrap();
         assert_eq!(read(&out), read(&again), "{name}");
     }

@@ -157,7 +157,10 @@ mod tests {
             "tens: 4+8+1=13, carry 1: 32",
             "hundreds: 3+0+1=4, carry 0: 432",
         ];
-        assert_eq!((sum.steps.as_slice(), sum.result), (&want.map(String::from)[..], 432));
+        assert_eq!(
+            (sum.steps.as_slice(), sum.result),
+            (&want.map(String::from)[..], 432)
+        );
         let difference = subtract(402, 395);
         let want = [
             "402-395",
@@ -204,7 +207,10 @@ mod tests {
             return number(product) * number(factor) + number(carry);
         }
         let signed = text.replace('-', "+-");
-        signed.split('+').map(|part| part.parse::<i64>().unwrap()).sum()
+        signed
+            .split('+')
+            .map(|part| part.parse::<i64>().unwrap())
+            .sum()
     }
 
     #[test]

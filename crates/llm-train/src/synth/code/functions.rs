@@ -91,5 +91,9 @@ pub(super) const FUNCTIONS: [Function; 20] = [
 
 /// Names of parameters, in pairs.
 pub(super) const PARAMETERS: [(&str, &str); 5] = [
-    ("a", "b"), ("x", "y"), ("left", "right"), ("first", "second"), ("p", "q"),
+    ("a", "b"),
+    ("x", "y"),
+    ("left", "right"),
+    ("first", "second"),
+    ("p", "q"),
 ];

@@ -85,8 +85,13 @@ fn write(choices: &mut Choices) -> Exchange {
         "Please write {f} in {l}. The function {w}.",
     ];
     let written = written(choices);
-    let values = [("l", written.language.name()), ("f", written.name), ("w", &*written.what)];
-    let question = fill(choices.pick(&FORMS), &values);
+    let values = [
+        ("l", written.language.name()),
+        ("f", written.name),
+        ("w", &*written.what),
+    ];
+    let form = *choices.pick(&FORMS);
+    let question = fill(form, &values);
     let code = written.language.fenced(&written.code);
     Exchange::exact("write", question, format!("{code}\nIt {}.", written.what))
 }

@@ -213,28 +213,76 @@ fn neighbours(words: Words, names: &[&str], step: usize) -> Relation {
 pub(super) fn relations() -> Vec<Relation> {
     let months = MONTHS.map(|(month, ..)| month);
     let mut all = vec![
-        relation(CAPITAL, COUNTRIES.iter().map(|(country, city, _)| fact(country, *city))),
-        relation(CAPITAL_OF, COUNTRIES.iter().map(|(country, city, _)| fact(city, *country))),
-        relation(CONTINENT, COUNTRIES.iter().map(|(country, _, place)| fact(country, *place))),
-        relation(SYMBOL, ELEMENTS.iter().map(|(element, symbol, _)| fact(element, *symbol))),
-        relation(SYMBOL_OF, ELEMENTS.iter().map(|(element, symbol, _)| fact(symbol, *element))),
-        relation(NUMBER, ELEMENTS.iter().map(|(element, _, number)| fact(element, number.to_string()))),
+        relation(
+            CAPITAL,
+            COUNTRIES
+                .iter()
+                .map(|(country, city, _)| fact(country, *city)),
+        ),
+        relation(
+            CAPITAL_OF,
+            COUNTRIES
+                .iter()
+                .map(|(country, city, _)| fact(city, *country)),
+        ),
+        relation(
+            CONTINENT,
+            COUNTRIES
+                .iter()
+                .map(|(country, _, place)| fact(country, *place)),
+        ),
+        relation(
+            SYMBOL,
+            ELEMENTS
+                .iter()
+                .map(|(element, symbol, _)| fact(element, *symbol)),
+        ),
+        relation(
+            SYMBOL_OF,
+            ELEMENTS
+                .iter()
+                .map(|(element, symbol, _)| fact(symbol, *element)),
+        ),
+        relation(
+            NUMBER,
+            ELEMENTS
+                .iter()
+                .map(|(element, _, number)| fact(element, number.to_string())),
+        ),
         neighbours(DAY_AFTER, &DAYS, 1),
         neighbours(DAY_BEFORE, &DAYS, DAYS.len() - 1),
         neighbours(MONTH_AFTER, &months, 1),
         neighbours(MONTH_BEFORE, &months, MONTHS.len() - 1),
-        relation(MONTH_DAYS, MONTHS.iter().map(|(month, days, _)| fact(month, *days))),
-        relation(MONTH_PLACE, MONTHS.iter().map(|(month, _, place)| fact(month, *place))),
+        relation(
+            MONTH_DAYS,
+            MONTHS.iter().map(|(month, days, _)| fact(month, *days)),
+        ),
+        relation(
+            MONTH_PLACE,
+            MONTHS.iter().map(|(month, _, place)| fact(month, *place)),
+        ),
     ];
     let measures = MEASURES.iter().map(|(whole, count, unit)| Fact {
         unit: (*unit).to_owned(),
         ..fact(whole, count.to_string())
     });
     all.push(relation(MEASURE, measures));
-    all.push(relation(LEGS, ANIMALS.iter().map(|animal| fact(animal.name, animal.legs))));
-    all.push(relation(SOUND, ANIMALS.iter().map(|animal| fact(animal.name, animal.sound))));
-    all.push(relation(HOME, ANIMALS.iter().map(|animal| fact(animal.name, animal.home))));
-    all.push(relation(YOUNG, ANIMALS.iter().map(|animal| fact(animal.name, animal.young))));
+    all.push(relation(
+        LEGS,
+        ANIMALS.iter().map(|animal| fact(animal.name, animal.legs)),
+    ));
+    all.push(relation(
+        SOUND,
+        ANIMALS.iter().map(|animal| fact(animal.name, animal.sound)),
+    ));
+    all.push(relation(
+        HOME,
+        ANIMALS.iter().map(|animal| fact(animal.name, animal.home)),
+    ));
+    all.push(relation(
+        YOUNG,
+        ANIMALS.iter().map(|animal| fact(animal.name, animal.young)),
+    ));
     let group = |animal: &super::tables::Animal| fact(animal.name, with_article(animal.group));
     all.push(relation(GROUP, ANIMALS.iter().map(group)));
     all

@@ -116,11 +116,7 @@ fn any_relation(choices: &mut Choices) -> &'static Relation {
 }
 
 /// One of all facts, each equally likely, in one of its forms; of `relation` if given.
-pub(super) fn tell(
-    choices: &mut Choices,
-    want: Want,
-    relation: Option<&'static Relation>,
-) -> Told {
+pub(super) fn tell(choices: &mut Choices, want: Want, relation: Option<&'static Relation>) -> Told {
     choices.combination(|choices| {
         let relation = relation.unwrap_or_else(|| any_relation(choices));
         let fact = choices.pick(&relation.facts);
@@ -222,32 +218,82 @@ mod tests {
                     let out = relation.facts.iter().filter(|fact| !trained(form, fact));
                     of_relation += out.count();
                 }
-                assert!(of_relation > 0 || want == Want::Statement, "{}", relation.name);
+                assert!(
+                    of_relation > 0 || want == Want::Statement,
+                    "{}",
+                    relation.name
+                );
                 if want == Want::Question {
                     pairs += forms.len() * relation.facts.len();
                     held += of_relation;
                 }
             }
         }
-        assert!(pairs > 3000 && (pairs / 15..pairs / 7).contains(&held), "{held} of {pairs}");
+        assert!(
+            pairs > 3000 && (pairs / 15..pairs / 7).contains(&held),
+            "{held} of {pairs}"
+        );
     }
 
     #[test]
     fn facts_read_well() {
         let told = |name: &str, subject: &str| {
-            let relation = relations().iter().find(|relation| relation.name == name).unwrap();
-            let fact = relation.facts.iter().find(|fact| fact.subject == subject).unwrap();
-            (fact.write(relation.questions[0]), fact.write(relation.answer))
+            let relation = relations()
+                .iter()
+                .find(|relation| relation.name == name)
+                .unwrap();
+            let fact = relation
+                .facts
+                .iter()
+                .find(|fact| fact.subject == subject)
+                .unwrap();
+            (
+                fact.write(relation.questions[0]),
+                fact.write(relation.answer),
+            )
         };
         for (name, subject, question, answer) in [
-            ("capital", "France", "What is the capital of France?", "The capital of France is Paris."),
-            ("young", "owl", "What is a young owl called?", "A young owl is called an owlet."),
-            ("legs", "ant", "How many legs does an ant have?", "An ant has six legs."),
-            ("number", "gold", "What is the atomic number of gold?", "Gold has the atomic number 79."),
-            ("day_before", "Monday", "Which day comes before Monday?", "The day before Monday is Sunday."),
-            ("measure", "hour", "How many minutes does an hour have?", "An hour has 60 minutes."),
+            (
+                "capital",
+                "France",
+                "What is the capital of France?",
+                "The capital of France is Paris.",
+            ),
+            (
+                "young",
+                "owl",
+                "What is a young owl called?",
+                "A young owl is called an owlet.",
+            ),
+            (
+                "legs",
+                "ant",
+                "How many legs does an ant have?",
+                "An ant has six legs.",
+            ),
+            (
+                "number",
+                "gold",
+                "What is the atomic number of gold?",
+                "Gold has the atomic number 79.",
+            ),
+            (
+                "day_before",
+                "Monday",
+                "Which day comes before Monday?",
+                "The day before Monday is Sunday.",
+            ),
+            (
+                "measure",
+                "hour",
+                "How many minutes does an hour have?",
+                "An hour has 60 minutes.",
+            ),
         ] {
-            assert_eq!(told(name, subject), (question.to_owned(), answer.to_owned()));
+            assert_eq!(
+                told(name, subject),
+                (question.to_owned(), answer.to_owned())
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The facts, as general references give them.
 
 /// Country, capital, continent.
-pub(super) const COUNTRIES: [(&str, &str, &str); 66] = [
+pub(in crate::synth) const COUNTRIES: [(&str, &str, &str); 66] = [
     ("France", "Paris", "Europe"),
     ("Germany", "Berlin", "Europe"),
     ("Italy", "Rome", "Europe"),
@@ -183,7 +183,13 @@ pub(super) const ELEMENTS: [(&str, &str, u32); 38] = [
 
 /// The days of the week in order.
 pub(in crate::synth) const DAYS: [&str; 7] = [
-    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
 ];
 
 /// The months in order, with their days and place in the year.

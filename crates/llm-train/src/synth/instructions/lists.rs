@@ -50,7 +50,11 @@ pub(super) fn sort_numbers(choices: &mut Choices) -> Exchange {
     let numbers: Vec<u32> = (1..100).collect();
     let mut list: Vec<u32> = choices.combination(|choices| {
         let count = choices.number(3, 5) as usize;
-        let list: Vec<u32> = choices.several(&numbers, count).into_iter().copied().collect();
+        let list: Vec<u32> = choices
+            .several(&numbers, count)
+            .into_iter()
+            .copied()
+            .collect();
         let name = format!("instructions/sort_numbers/{}", joined(&texts(&list)));
         (list, name)
     });
@@ -167,7 +171,11 @@ pub(super) fn replace(choices: &mut Choices) -> Exchange {
     let new = list.pop().unwrap_or_default();
     let at = choices.below(list.len());
     let shown = joined(&list);
-    let question = asked(choices, &FORMS, &[("w", list[at]), ("v", new), ("l", &shown)]);
+    let question = asked(
+        choices,
+        &FORMS,
+        &[("w", list[at]), ("v", new), ("l", &shown)],
+    );
     list[at] = new;
     Exchange::exact("replace", question, joined(&list))
 }

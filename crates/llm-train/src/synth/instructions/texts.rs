@@ -36,10 +36,22 @@ pub(super) fn extract(choices: &mut Choices) -> Exchange {
         "When {name} came to {city}, the price of {n} {things} was low.",
     ];
     const QUESTIONS: [[&str; 2]; 4] = [
-        ["Who is named in this sentence? {t}", "Find the name of the person: {t}"],
-        ["Which number is in this sentence? {t}", "Find the number: {t}"],
-        ["Which city is named in this sentence? {t}", "Find the city: {t}"],
-        ["Which things are named in this sentence? {t}", "Find the things: {t}"],
+        [
+            "Who is named in this sentence? {t}",
+            "Find the name of the person: {t}",
+        ],
+        [
+            "Which number is in this sentence? {t}",
+            "Find the number: {t}",
+        ],
+        [
+            "Which city is named in this sentence? {t}",
+            "Find the city: {t}",
+        ],
+        [
+            "Which things are named in this sentence? {t}",
+            "Find the things: {t}",
+        ],
     ];
     let (values, sentence) = choices.combination(|choices| {
         let values = [
@@ -49,8 +61,12 @@ pub(super) fn extract(choices: &mut Choices) -> Exchange {
             (*choices.pick(&THINGS)).to_owned(),
         ];
         let [name, number, city, things] = &values;
-        let named: &[(&str, &str)] =
-            &[("name", name), ("n", number), ("city", city), ("things", things)];
+        let named: &[(&str, &str)] = &[
+            ("name", name),
+            ("n", number),
+            ("city", city),
+            ("things", things),
+        ];
         let sentence = asked(choices, &SENTENCES, named);
         let name = format!("instructions/extract/{}", values.join("/"));
         ((values, sentence), name)
@@ -75,7 +91,11 @@ pub(super) fn letters(choices: &mut Choices) -> Exchange {
         "What is {w} in lower case?",
     ];
     let upper = choices.chance(50);
-    let (kind, forms) = if upper { ("upper", &UPPER) } else { ("lower", &LOWER) };
+    let (kind, forms) = if upper {
+        ("upper", &UPPER)
+    } else {
+        ("lower", &LOWER)
+    };
     let (form, (word, _)) = closed(choices, kind, forms, &PLURALS, |(word, _)| word.into());
     let (mut given, mut wanted) = (word.to_owned(), word.to_uppercase());
     if !upper {
@@ -121,7 +141,10 @@ pub(super) fn past(choices: &mut Choices) -> Exchange {
     }
     let (name, (_, now, past, what)) = choices.combination(|choices| {
         let (name, verb) = (choices.pick(&PEOPLE).0, *choices.pick(&VERBS));
-        ((name, verb), format!("instructions/past_sentence/{name}/{}", verb.0))
+        (
+            (name, verb),
+            format!("instructions/past_sentence/{name}/{}", verb.0),
+        )
     });
     let sentence = format!("{name} {now} {what}.");
     let question = asked(choices, &SENTENCES, &[("t", &sentence)]);
@@ -140,9 +163,15 @@ pub(super) fn opposite(choices: &mut Choices) -> Exchange {
     ];
     let swap = choices.chance(50);
     let word = |(one, other): (&'static str, &'static str)| if swap { other } else { one };
-    let (form, pair) = closed(choices, "opposite", &FORMS, &OPPOSITES, |pair| word(pair).into());
+    let (form, pair) = closed(choices, "opposite", &FORMS, &OPPOSITES, |pair| {
+        word(pair).into()
+    });
     let answer = if swap { pair.0 } else { pair.1 };
-    Exchange::exact("opposite", fill(form, &[("w", word(pair))]), answer.to_owned())
+    Exchange::exact(
+        "opposite",
+        fill(form, &[("w", word(pair))]),
+        answer.to_owned(),
+    )
 }
 
 /// A sentence as JSON.
@@ -163,9 +192,18 @@ pub(super) fn json(choices: &mut Choices) -> Exchange {
         ((sentence, fields), name)
     });
     let keys: Vec<&str> = fields.iter().map(|(key, _)| *key).collect();
-    let question = asked(choices, &FORMS, &[("k", &keys.join(", ")), ("t", &sentence)]);
-    let pairs: Vec<String> = fields.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
-    let value = fields.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let question = asked(
+        choices,
+        &FORMS,
+        &[("k", &keys.join(", ")), ("t", &sentence)],
+    );
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| format!("\"{key}\": {value}"))
+        .collect();
+    let value = fields
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value));
     Exchange {
         kind: "json",
         prompt: vec![say("user", question)],
@@ -186,8 +224,16 @@ fn person(choices: &mut Choices) -> (String, Fields) {
     let name = choices.pick(&PEOPLE).0;
     let (age, city) = (choices.number(3, 99), choices.pick(&COUNTRIES).1);
     let years = age.to_string();
-    let sentence = asked(choices, &SENTENCES, &[("name", name), ("n", &years), ("city", city)]);
-    let fields = vec![("name", json!(name)), ("age", json!(age)), ("city", json!(city))];
+    let sentence = asked(
+        choices,
+        &SENTENCES,
+        &[("name", name), ("n", &years), ("city", city)],
+    );
+    let fields = vec![
+        ("name", json!(name)),
+        ("age", json!(age)),
+        ("city", json!(city)),
+    ];
     (sentence, fields)
 }
 
@@ -200,7 +246,15 @@ fn price(choices: &mut Choices) -> (String, Fields) {
     let things = *choices.pick(&THINGS);
     let (count, price) = (choices.number(2, 99), choices.number(2, 99));
     let (many, cost) = (count.to_string(), price.to_string());
-    let sentence = asked(choices, &SENTENCES, &[("n", &many), ("things", things), ("p", &cost)]);
-    let fields = vec![("item", json!(things)), ("count", json!(count)), ("price", json!(price))];
+    let sentence = asked(
+        choices,
+        &SENTENCES,
+        &[("n", &many), ("things", things), ("p", &cost)],
+    );
+    let fields = vec![
+        ("item", json!(things)),
+        ("count", json!(count)),
+        ("price", json!(price)),
+    ];
     (sentence, fields)
 }

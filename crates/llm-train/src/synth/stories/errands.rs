@@ -3,8 +3,16 @@
 use super::tale::Tale;
 
 const LOST: [&str; 10] = [
-    "red scarf", "small key", "silver ring", "wooden horse", "blue cap", "new ball", "tin whistle",
-    "green bag", "yellow glove", "pocket knife",
+    "red scarf",
+    "small key",
+    "silver ring",
+    "wooden horse",
+    "blue cap",
+    "new ball",
+    "tin whistle",
+    "green bag",
+    "yellow glove",
+    "pocket knife",
 ];
 /// Where it was, why, and what was done against it.
 #[rustfmt::skip]
@@ -18,10 +26,21 @@ const FOUND: [(&str, &str, &str); 7] = [
     ("in the hay of the barn", "It had stayed there when {he} slept in the hay.", "After that {he} counted {his} things after every nap."),
 ];
 const SEERS: [&str; 8] = [
-    "a crow", "an old cat", "a hare", "the watchman", "a sparrow", "the baker", "a goat", "the milkmaid",
+    "a crow",
+    "an old cat",
+    "a hare",
+    "the watchman",
+    "a sparrow",
+    "the baker",
+    "a goat",
+    "the milkmaid",
 ];
 const GIVERS: [&str; 5] = [
-    "{his} grandfather", "{his} aunt", "{his} best friend", "{his} sister", "an old sailor",
+    "{his} grandfather",
+    "{his} aunt",
+    "{his} best friend",
+    "{his} sister",
+    "an old sailor",
 ];
 /// Where one looks, and what is there instead.
 #[rustfmt::skip]
@@ -53,21 +72,41 @@ pub(super) fn lost(tale: &mut Tale<'_>, items: &[usize]) {
         "{he} had a {thing} that {he} loved, because {giver} had given it to {him}.",
         "{giver} had given {him} a {thing}, and {he} loved it.",
     ]);
-    tale.say(&["{time} it was gone.", "But {time} the {thing} was gone.", "{time} {he} could not find it."]);
+    tale.say(&[
+        "{time} it was gone.",
+        "But {time} the {thing} was gone.",
+        "{time} {he} could not find it.",
+    ]);
     let corners = tale.choices.several(&CORNERS, 2);
-    for (key, (corner, junk)) in [("corner", "junk"), ("other", "rest")].into_iter().zip(corners) {
+    for (key, (corner, junk)) in [("corner", "junk"), ("other", "rest")]
+        .into_iter()
+        .zip(corners)
+    {
         tale.set(key.0, corner);
         tale.set(key.1, junk);
     }
-    tale.say(&["{he} looked {corner}, but there was nothing but {junk}.", "{corner} {he} found only {junk}."]);
-    tale.say(&["{he} looked {other}, but found only {rest}.", "{other} there was nothing but {rest}."]);
+    tale.say(&[
+        "{he} looked {corner}, but there was nothing but {junk}.",
+        "{corner} {he} found only {junk}.",
+    ]);
+    tale.say(&[
+        "{he} looked {other}, but found only {rest}.",
+        "{other} there was nothing but {rest}.",
+    ]);
     tale.say(&[
         "Then {he} met {seer} and asked for help.",
         "In the end {he} asked {seer}.",
         "On the road {he} met {seer}. \"Have you seen my {thing}?\" asked {hero}.",
     ]);
-    tale.say(&["\"I saw it {place},\" said {seer}.", "\"Look {place},\" said {seer}."]);
-    tale.say(&["{hero} ran there, and there it was.", "And there it was, not even dirty.", "{he} looked, and there it lay."]);
+    tale.say(&[
+        "\"I saw it {place},\" said {seer}.",
+        "\"Look {place},\" said {seer}.",
+    ]);
+    tale.say(&[
+        "{hero} ran there, and there it was.",
+        "And there it was, not even dirty.",
+        "{he} looked, and there it lay.",
+    ]);
     tale.say(&[reason]);
     tale.say(&[
         "{hero} laughed and thanked {seer}.",
@@ -115,17 +154,50 @@ pub(super) fn broken(tale: &mut Tale<'_>, items: &[usize]) {
         ("worker", worker),
         ("earned", EARNED[earned]),
     ];
-    named.into_iter().for_each(|(key, text)| tale.set(key, text));
+    named
+        .into_iter()
+        .for_each(|(key, text)| tale.set(key, text));
     tale.open();
-    tale.say(&["{time} {topic} was broken: {cause}.", "{time} {hero} saw that {cause}, and {topic} was broken."]);
+    tale.say(&[
+        "{time} {topic} was broken: {cause}.",
+        "{time} {hero} saw that {cause}, and {topic} was broken.",
+    ]);
     tale.say(&[problem]);
-    tale.say(&["Everybody complained, but nobody did anything.", "People shook their heads and went on.", "\"Somebody should do something,\" people said."]);
-    tale.say(&["\"I will mend it,\" said {hero}.", "\"Then I will do it,\" said {hero}.", "Only {hero} did not wait."]);
-    tale.say(&["{he} asked {worker} what was needed.", "{he} went to {worker} and asked for help."]);
-    tale.say(&["\"We need {material},\" said {worker}.", "\"Bring me {material}, and I will show you how,\" said {worker}."]);
-    tale.say(&["{hero} had no money, so {he} {earned}.", "That cost money, so {hero} {earned}."]);
-    tale.say(&["With the money {he} bought {material}.", "Soon {he} could pay for {material}."]);
-    tale.say(&["Then {hero} and {worker} worked until evening.", "They worked together for two days.", "{worker} held the lamp, and {hero} did the work."]);
+    tale.say(&[
+        "Everybody complained, but nobody did anything.",
+        "People shook their heads and went on.",
+        "\"Somebody should do something,\" people said.",
+    ]);
+    tale.say(&[
+        "\"I will mend it,\" said {hero}.",
+        "\"Then I will do it,\" said {hero}.",
+        "Only {hero} did not wait.",
+    ]);
+    tale.say(&[
+        "{he} asked {worker} what was needed.",
+        "{he} went to {worker} and asked for help.",
+    ]);
+    tale.say(&[
+        "\"We need {material},\" said {worker}.",
+        "\"Bring me {material}, and I will show you how,\" said {worker}.",
+    ]);
+    tale.say(&[
+        "{hero} had no money, so {he} {earned}.",
+        "That cost money, so {hero} {earned}.",
+    ]);
+    tale.say(&[
+        "With the money {he} bought {material}.",
+        "Soon {he} could pay for {material}.",
+    ]);
+    tale.say(&[
+        "Then {hero} and {worker} worked until evening.",
+        "They worked together for two days.",
+        "{worker} held the lamp, and {hero} did the work.",
+    ]);
     tale.say(&[mended]);
-    tale.say(&["\"It was easier than to complain,\" said {hero}.", "Everybody thanked {hero}.", "And {worker} said, \"You have good hands.\""]);
+    tale.say(&[
+        "\"It was easier than to complain,\" said {hero}.",
+        "Everybody thanked {hero}.",
+        "And {worker} said, \"You have good hands.\"",
+    ]);
 }

@@ -17,10 +17,20 @@ const RESCUED: [(&str, &str, &str, &str, &str, &str); 9] = [
     ("a horse", "the horse", "stood deep in the mud", "pulled it out with a rope", "stood before a flooded road", "The horse carried {him} to the other side."),
 ];
 const LATER: [&str; 6] = [
-    "a week later", "the next day", "some months later", "when winter came", "three days later", "in the next year",
+    "a week later",
+    "the next day",
+    "some months later",
+    "when winter came",
+    "three days later",
+    "in the next year",
 ];
 const GOALS: [&str; 6] = [
-    "to school", "to the market", "to the well", "to {his} aunt", "home", "to the fair",
+    "to school",
+    "to the market",
+    "to the well",
+    "to {his} aunt",
+    "home",
+    "to the fair",
 ];
 
 pub(super) const RESCUE_SIZES: [usize; 2] = [RESCUED.len(), LATER.len()];
@@ -38,19 +48,47 @@ pub(super) fn rescue(tale: &mut Tale<'_>, items: &[usize]) {
         ("trouble", trouble),
         ("later", LATER[later]),
     ];
-    named.into_iter().for_each(|(key, text)| tale.set(key, text));
+    named
+        .into_iter()
+        .for_each(|(key, text)| tale.set(key, text));
     tale.choose("goal", &GOALS);
     tale.open();
-    tale.say(&["{time} {he} was on the way {goal} when {he} saw {animal} that {trapped}.", "{time}, on the way {goal}, {hero} met {animal} that {trapped}."]);
-    tale.say(&["{he} was in a hurry, but {he} stopped.", "It was late, but {hero} did not go on.", "Others had walked past, but {hero} stopped."]);
+    tale.say(&[
+        "{time} {he} was on the way {goal} when {he} saw {animal} that {trapped}.",
+        "{time}, on the way {goal}, {hero} met {animal} that {trapped}.",
+    ]);
+    tale.say(&[
+        "{he} was in a hurry, but {he} stopped.",
+        "It was late, but {hero} did not go on.",
+        "Others had walked past, but {hero} stopped.",
+    ]);
     tale.say(&["{he} {freed}.", "Without a word {he} {freed}."]);
-    tale.say(&["\"Thank you,\" said {topic}. \"One day I will help you.\"", "{topic} said, \"I will not forget this.\""]);
-    tale.say(&["{hero} smiled and thought no more of it.", "\"That is nice of you,\" said {hero}, and went on.", "{hero} could not think how."]);
+    tale.say(&[
+        "\"Thank you,\" said {topic}. \"One day I will help you.\"",
+        "{topic} said, \"I will not forget this.\"",
+    ]);
+    tale.say(&[
+        "{hero} smiled and thought no more of it.",
+        "\"That is nice of you,\" said {hero}, and went on.",
+        "{hero} could not think how.",
+    ]);
     tale.say(&["{later} {hero} {trouble}.", "But {later} {he} {trouble}."]);
-    tale.say(&["{he} called for help, but nobody heard it.", "{he} did not know what to do.", "There was nobody who could help."]);
-    tale.say(&["Then {topic} came.", "All at once {topic} was there.", "\"Now it is my turn,\" said {topic}."]);
+    tale.say(&[
+        "{he} called for help, but nobody heard it.",
+        "{he} did not know what to do.",
+        "There was nobody who could help.",
+    ]);
+    tale.say(&[
+        "Then {topic} came.",
+        "All at once {topic} was there.",
+        "\"Now it is my turn,\" said {topic}.",
+    ]);
     tale.say(&[returned]);
-    tale.say(&["Since then {hero} has never walked past anybody who needs help.", "\"So it comes back,\" said {hero}.", "From that day on {hero} and {topic} were friends."]);
+    tale.say(&[
+        "Since then {hero} has never walked past anybody who needs help.",
+        "\"So it comes back,\" said {hero}.",
+        "From that day on {hero} and {topic} were friends.",
+    ]);
 }
 
 /// What it is about, the advice, its reason, what was done, what came of it, the way out, and what
@@ -67,7 +105,12 @@ const WARNINGS: [(&str, &str, &str, &str, &str, &str, &str); 8] = [
     ("the bees", "Do not knock at the hive", "the bees are asleep", "knocked three times", "The bees came out, and {he} ran and ran.", "made smoke until they went back", "walked around the hive on tiptoe"),
 ];
 const ELDERS: [&str; 6] = [
-    "{his} grandmother", "{his} father", "the old shepherd", "the teacher", "{his} aunt", "the neighbour",
+    "{his} grandmother",
+    "{his} father",
+    "the old shepherd",
+    "the teacher",
+    "{his} aunt",
+    "the neighbour",
 ];
 
 pub(super) const WARNING_SIZES: [usize; 2] = [WARNINGS.len(), ELDERS.len()];
@@ -86,16 +129,42 @@ pub(super) fn warning(tale: &mut Tale<'_>, items: &[usize]) {
         ("learnt", learnt),
         ("elder", ELDERS[elder]),
     ];
-    named.into_iter().for_each(|(key, text)| tale.set(key, text));
+    named
+        .into_iter()
+        .for_each(|(key, text)| tale.set(key, text));
     tale.open();
-    tale.say(&["{time} {elder} said, \"{advice}, because {reason}.\"", "\"{advice},\" said {elder} {time}. \"Remember that {reason}.\""]);
-    tale.say(&["\"Yes, yes,\" said {hero}, but {he} was not listening.", "{hero} nodded and thought of something else.", "\"I know better,\" thought {hero}."]);
-    tale.say(&["As soon as {he} was alone, {he} {act}.", "An hour later {hero} {act}."]);
+    tale.say(&[
+        "{time} {elder} said, \"{advice}, because {reason}.\"",
+        "\"{advice},\" said {elder} {time}. \"Remember that {reason}.\"",
+    ]);
+    tale.say(&[
+        "\"Yes, yes,\" said {hero}, but {he} was not listening.",
+        "{hero} nodded and thought of something else.",
+        "\"I know better,\" thought {hero}.",
+    ]);
+    tale.say(&[
+        "As soon as {he} was alone, {he} {act}.",
+        "An hour later {hero} {act}.",
+    ]);
     tale.say(&[result]);
-    tale.say(&["\"Help!\" shouted {hero}.", "{he} called as loud as {he} could.", "Now {he} was sorry."]);
-    tale.say(&["Luckily {elder} came running and {rescue}.", "{elder} heard it and {rescue}."]);
-    tale.say(&["\"I should have listened,\" said {hero}.", "\"I am sorry,\" said {hero}.", "{elder} did not scold and only asked, \"What have you learnt?\""]);
-    tale.say(&["After that {he} always {learnt}.", "From that day on {hero} {learnt}."]);
+    tale.say(&[
+        "\"Help!\" shouted {hero}.",
+        "{he} called as loud as {he} could.",
+        "Now {he} was sorry.",
+    ]);
+    tale.say(&[
+        "Luckily {elder} came running and {rescue}.",
+        "{elder} heard it and {rescue}.",
+    ]);
+    tale.say(&[
+        "\"I should have listened,\" said {hero}.",
+        "\"I am sorry,\" said {hero}.",
+        "{elder} did not scold and only asked, \"What have you learnt?\"",
+    ]);
+    tale.say(&[
+        "After that {he} always {learnt}.",
+        "From that day on {hero} {learnt}.",
+    ]);
 }
 
 /// A thing, the same with its article, how it broke, how it was mended, and how it was shared.
@@ -112,11 +181,21 @@ const QUARRELS: [(&str, &str, &str, &str, &str); 9] = [
     ("a wagon", "the wagon", "It rolled away and lost a wheel.", "They put the wheel on again.", "pulled it in turn"),
 ];
 const SPOTS: [&str; 8] = [
-    "behind the barn", "at the market", "in the attic", "on the beach", "at the edge of the forest", "under the bridge",
-    "beside the road", "in an old chest",
+    "behind the barn",
+    "at the market",
+    "in the attic",
+    "on the beach",
+    "at the edge of the forest",
+    "under the bridge",
+    "beside the road",
+    "in an old chest",
 ];
 const WISE: [&str; 5] = [
-    "an old man", "the teacher", "a donkey", "the mayor", "a snail",
+    "an old man",
+    "the teacher",
+    "a donkey",
+    "the mayor",
+    "a snail",
 ];
 
 pub(super) const QUARREL_SIZES: [usize; 2] = [QUARRELS.len(), SPOTS.len()];
@@ -126,20 +205,59 @@ pub(super) fn quarrel(tale: &mut Tale<'_>, items: &[usize]) {
         return;
     };
     let (thing, topic, broke, mended, shared) = QUARRELS[thing];
-    let named = [("thing", thing), ("topic", topic), ("spot", SPOTS[spot]), ("shared", shared)];
-    named.into_iter().for_each(|(key, text)| tale.set(key, text));
+    let named = [
+        ("thing", thing),
+        ("topic", topic),
+        ("spot", SPOTS[spot]),
+        ("shared", shared),
+    ];
+    named
+        .into_iter()
+        .for_each(|(key, text)| tale.set(key, text));
     tale.friend();
     tale.choose("wise", &WISE);
     tale.open();
-    tale.say(&["Next door lived {friend}.", "{his} neighbour was called {friend}.", "{he} often played with {friend}."]);
-    tale.say(&["{time} they found {thing} {spot}.", "{time}, {spot}, they saw {thing}."]);
-    tale.say(&["\"It is mine,\" said {hero}. \"No, I saw it first,\" said {friend}.", "Both wanted to have it, {hero} and {friend}.", "\"Give it to me,\" said {friend}. \"Never,\" said {hero}."]);
-    tale.say(&["They pulled at it, one on each side.", "Neither of them would let go."]);
+    tale.say(&[
+        "Next door lived {friend}.",
+        "{his} neighbour was called {friend}.",
+        "{he} often played with {friend}.",
+    ]);
+    tale.say(&[
+        "{time} they found {thing} {spot}.",
+        "{time}, {spot}, they saw {thing}.",
+    ]);
+    tale.say(&[
+        "\"It is mine,\" said {hero}. \"No, I saw it first,\" said {friend}.",
+        "Both wanted to have it, {hero} and {friend}.",
+        "\"Give it to me,\" said {friend}. \"Never,\" said {hero}.",
+    ]);
+    tale.say(&[
+        "They pulled at it, one on each side.",
+        "Neither of them would let go.",
+    ]);
     tale.say(&[broke]);
-    tale.say(&["Now nobody had anything, and both were sad.", "They stood there and were quiet.", "\"That is your fault,\" said both at once."]);
-    tale.say(&["Then {wise} came by and said, \"Half is more than nothing.\"", "{wise} had seen it all and said, \"Two hands can pull, and two hands can mend.\""]);
-    tale.say(&["{hero} looked at {friend}, and {friend} looked at {hero}.", "They thought about that.", "\"You are right,\" said {hero}."]);
+    tale.say(&[
+        "Now nobody had anything, and both were sad.",
+        "They stood there and were quiet.",
+        "\"That is your fault,\" said both at once.",
+    ]);
+    tale.say(&[
+        "Then {wise} came by and said, \"Half is more than nothing.\"",
+        "{wise} had seen it all and said, \"Two hands can pull, and two hands can mend.\"",
+    ]);
+    tale.say(&[
+        "{hero} looked at {friend}, and {friend} looked at {hero}.",
+        "They thought about that.",
+        "\"You are right,\" said {hero}.",
+    ]);
     tale.say(&[mended]);
-    tale.say(&["From then on they {shared}.", "And after that they {shared}."]);
-    tale.say(&["It was more fun than before.", "\"This is better,\" said {friend}.", "They have been friends ever since."]);
+    tale.say(&[
+        "From then on they {shared}.",
+        "And after that they {shared}.",
+    ]);
+    tale.say(&[
+        "It was more fun than before.",
+        "\"This is better,\" said {friend}.",
+        "They have been friends ever since.",
+    ]);
 }

@@ -85,7 +85,9 @@ pub(super) fn tell(tale: &mut Tale<'_>, items: &[usize]) {
         ("helper", helper),
         ("tool", tool),
     ];
-    named.into_iter().for_each(|(key, text)| tale.set(key, text));
+    named
+        .into_iter()
+        .for_each(|(key, text)| tale.set(key, text));
     tale.open();
     wish_for(tale);
     bargain(tale);
@@ -125,7 +127,11 @@ fn wish_for(tale: &mut Tale<'_>) {
         "{he} put on {his} boots and went.",
         "\"I will be back before night,\" said {hero}, and set out.",
     ]);
-    tale.say(&["But {bar}.", "On the way {bar}.", "{he} had not gone far when {bar}."]);
+    tale.say(&[
+        "But {bar}.",
+        "On the way {bar}.",
+        "{he} had not gone far when {bar}.",
+    ]);
     tale.say(&[
         "{hero} sat down and did not know what to do.",
         "{he} thought for a long time, but found no way.",
@@ -152,7 +158,10 @@ fn bargain(tale: &mut Tale<'_>) {
             "\"I can help you,\" said {helper}, \"but first {asked}.\"",
             "\"If you {asked}, I will help you,\" said {helper}.",
         ]);
-        tale.say(&["So {hero} {done}.", "{hero} {done}, and it did not take long."]);
+        tale.say(&[
+            "So {hero} {done}.",
+            "{hero} {done}, and it did not take long.",
+        ]);
     } else {
         tale.choose("favour", &OLD_FAVOURS);
         tale.say(&[
@@ -160,5 +169,8 @@ fn bargain(tale: &mut Tale<'_>) {
             "{helper} had not forgotten that {hero} had once {favour}.",
         ]);
     }
-    tale.say(&["Then {helper} fetched {tool}.", "{helper} had {tool} and came along."]);
+    tale.say(&[
+        "Then {helper} fetched {tool}.",
+        "{helper} had {tool} and came along.",
+    ]);
 }

@@ -72,7 +72,11 @@ impl<'c> Tale<'c> {
     /// Names a friend, who is not the hero.
     pub(super) fn friend(&mut self) {
         let hero = self.filled("{hero}");
-        let others: Vec<&str> = PEOPLE.iter().map(|one| one.0).filter(|name| *name != hero).collect();
+        let others: Vec<&str> = PEOPLE
+            .iter()
+            .map(|one| one.0)
+            .filter(|name| *name != hero)
+            .collect();
         let friend = *self.choices.pick(&others);
         self.set("friend", friend);
     }
@@ -105,8 +109,11 @@ impl<'c> Tale<'c> {
 
     /// `text` with its keys filled in.
     pub(super) fn filled(&self, text: &str) -> String {
-        let values: Vec<(&str, &str)> =
-            self.values.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let values: Vec<(&str, &str)> = self
+            .values
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
         fill(text, &values)
     }
 

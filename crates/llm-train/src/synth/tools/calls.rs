@@ -51,10 +51,42 @@ impl Call {
 
 fn calculator(choices: &mut Choices) -> Call {
     const FORMS: [(&str, &[&str]); 4] = [
-        ("*", &["What is {a} times {b}?", "Multiply {a} by {b}.", "Compute {a} * {b}.", "{a} times {b}, please."]),
-        ("+", &["What is {a} plus {b}?", "Add {a} and {b}.", "Compute {a} + {b}.", "I need the sum of {a} and {b}."]),
-        ("-", &["What is {a} minus {b}?", "Subtract {b} from {a}.", "Compute {a} - {b}.", "Take {b} away from {a}."]),
-        ("/", &["What is {a} divided by {b}?", "Divide {a} by {b}.", "Compute {a} / {b}.", "How often does {b} go into {a}?"]),
+        (
+            "*",
+            &[
+                "What is {a} times {b}?",
+                "Multiply {a} by {b}.",
+                "Compute {a} * {b}.",
+                "{a} times {b}, please.",
+            ],
+        ),
+        (
+            "+",
+            &[
+                "What is {a} plus {b}?",
+                "Add {a} and {b}.",
+                "Compute {a} + {b}.",
+                "I need the sum of {a} and {b}.",
+            ],
+        ),
+        (
+            "-",
+            &[
+                "What is {a} minus {b}?",
+                "Subtract {b} from {a}.",
+                "Compute {a} - {b}.",
+                "Take {b} away from {a}.",
+            ],
+        ),
+        (
+            "/",
+            &[
+                "What is {a} divided by {b}?",
+                "Divide {a} by {b}.",
+                "Compute {a} / {b}.",
+                "How often does {b} go into {a}?",
+            ],
+        ),
     ];
     let (sign, forms) = FORMS[choices.below(FORMS.len())];
     let (a, b, result) = match sign {
@@ -211,6 +243,9 @@ mod tests {
 
     #[test]
     fn two_decimals_and_no_zeros() {
-        assert_eq!([12.404, 12.996, 68.0, 0.5].map(rounded), ["12.4", "13", "68", "0.5"]);
+        assert_eq!(
+            [12.404, 12.996, 68.0, 0.5].map(rounded),
+            ["12.4", "13", "68", "0.5"]
+        );
     }
 }

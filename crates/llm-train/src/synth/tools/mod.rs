@@ -37,7 +37,11 @@ fn offer(choices: &mut Choices, wanted: usize, absent: bool) -> String {
     let all = schemas();
     let others: Vec<usize> = (0..all.len()).filter(|&tool| tool != wanted).collect();
     let count = choices.number(u32::from(absent), others.len() as u32) as usize;
-    let mut offered: Vec<usize> = choices.several(&others, count).into_iter().copied().collect();
+    let mut offered: Vec<usize> = choices
+        .several(&others, count)
+        .into_iter()
+        .copied()
+        .collect();
     if !absent {
         offered.insert(choices.below(offered.len() + 1), wanted);
     }

@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 pub fn schemas() -> Vec<Value> {
     let text = json!({ "type": "string" });
     let tool = |name: &str, description: &str, properties: Value| {
-        let required: Vec<&String> = properties.as_object().into_iter().flat_map(|p| p.keys()).collect();
+        let required: Vec<&String> = properties
+            .as_object()
+            .into_iter()
+            .flat_map(|p| p.keys())
+            .collect();
         let required = json!(required);
         json!({ "type": "function", "function": {
             "name": name, "description": description,
@@ -18,16 +22,28 @@ pub fn schemas() -> Vec<Value> {
         }})
     };
     vec![
-        tool("calculator", "Compute an expression", json!({ "expression": text })),
+        tool(
+            "calculator",
+            "Compute an expression",
+            json!({ "expression": text }),
+        ),
         tool(
             "convert",
             "Convert a value from one unit to another",
             json!({ "value": { "type": "number" }, "from": text, "to": text }),
         ),
-        tool("weather", "The weather in a city", json!({
-            "city": text, "day": { "type": "string", "enum": ["today", "tomorrow"] },
-        })),
-        tool("calendar", "The day of the week of a date", json!({ "date": text })),
+        tool(
+            "weather",
+            "The weather in a city",
+            json!({
+                "city": text, "day": { "type": "string", "enum": ["today", "tomorrow"] },
+            }),
+        ),
+        tool(
+            "calendar",
+            "The day of the week of a date",
+            json!({ "date": text }),
+        ),
     ]
 }
 
@@ -55,11 +71,19 @@ pub(super) fn spaced(value: &Value) -> String {
 struct Spaced;
 
 impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         out.write_all(if first { b"" } else { b", " })
     }
 
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         out.write_all(if first { b"" } else { b", " })
     }
 
@@ -75,6 +99,9 @@ mod tests {
     #[test]
     fn json_is_spaced_and_keeps_the_order_of_keys() {
         let value = json!({ "b": [1, "x, y"], "a": { "c": null }, "d": [] });
-        assert_eq!(spaced(&value), r#"{"b": [1, "x, y"], "a": {"c": null}, "d": []}"#);
+        assert_eq!(
+            spaced(&value),
+            r#"{"b": [1, "x, y"], "a": {"c": null}, "d": []}"#
+        );
     }
 }

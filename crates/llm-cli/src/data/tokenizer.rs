@@ -1,4 +1,4 @@
-//! `deeper tokenizer`: a byte-level BPE from text, with all that a model folder needs beside weights.
+//! `deeper data tokenizer`: a byte-level BPE from text, with all that a model folder needs beside weights.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,15 @@ use llm_train::tiny;
 
 /// Learn the tokenizer of the embedded model from text, and write its folder without weights
 #[derive(Args, Debug)]
-#[command(after_help = "Files written: config.json, generation_config.json, tokenizer.json and \
-tokenizer_config.json with the chat template.\n\nExamples:\n  deeper tokenizer \
---text output_models/corpus/train.txt --out output_models/new-tokenizer")]
-pub(crate) struct TokenizerArgs {
+#[command(
+    after_help = "Files written: config.json, generation_config.json, tokenizer.json and \
+tokenizer_config.json with the chat template.\n\nExamples:\n  deeper data tokenizer \
+--text output_models/corpus/train.txt --out output_models/new-tokenizer"
+)]
+pub(super) struct TokenizerArgs {
     /// Plain text, colour, quiet.
     #[command(flatten)]
-    pub look: LookArgs,
+    pub(super) look: LookArgs,
     /// Text or JSONL files with documents
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     text: Vec<PathBuf>,
@@ -30,12 +32,12 @@ pub(crate) struct TokenizerArgs {
     out: PathBuf,
     /// Replace the folder if it exists
     #[arg(long)]
-    overwrite: bool,
+    force: bool,
 }
 
-pub(crate) fn run(args: &TokenizerArgs) -> Result<()> {
+pub(super) fn run(args: &TokenizerArgs) -> Result<()> {
     let mut weather = llm_show::stderr_weather(&args.look);
-    let folder = FolderWriter::create(&args.out, args.overwrite)?;
+    let folder = FolderWriter::create(&args.out, args.force)?;
     let documents = read_documents(&args.text)?;
     weather.fact("documents", &count(documents.len() as u64));
     let tokenizer = tiny::train_tokenizer(&documents, args.vocab)?;
@@ -52,10 +54,22 @@ pub(crate) fn run(args: &TokenizerArgs) -> Result<()> {
         tokens += tokenizer.encode_with_special(document)?.len();
     }
     let mut table = Table::new(&["tokenizer", "value"]);
-    table.row(["tokens".into(), Cell::number(count(tokenizer.vocab_size() as u64))]);
-    table.row(["merges".into(), Cell::number(count(tokenizer.merges().len() as u64))]);
-    table.row(["tokens of the text".into(), Cell::number(count(tokens as u64))]);
-    table.row(["bytes a token".into(), Cell::number(number(bytes as f64 / tokens.max(1) as f64))]);
+    table.row([
+        "tokens".into(),
+        Cell::number(count(tokenizer.vocab_size() as u64)),
+    ]);
+    table.row([
+        "merges".into(),
+        Cell::number(count(tokenizer.merges().len() as u64)),
+    ]);
+    table.row([
+        "tokens of the text".into(),
+        Cell::number(count(tokens as u64)),
+    ]);
+    table.row([
+        "bytes a token".into(),
+        Cell::number(number(bytes as f64 / tokens.max(1) as f64)),
+    ]);
     let mut screen = llm_show::stdout_screen(&args.look);
     screen.show(&table);
     Ok(screen.finish()?)

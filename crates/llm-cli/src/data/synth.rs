@@ -1,9 +1,10 @@
-//! `deeper synth`: the closed world as files.
+//! `deeper data synth`: the closed world as files.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use llm_show::args::DEFAULT_SEED;
 use llm_show::number::{count, number};
 use llm_show::{Cell, LookArgs, Table};
 use llm_train::synth::{Domain, Plan, Report, write};
@@ -15,13 +16,13 @@ use llm_train::synth::{Domain, Plan, Report, write};
 sft_train.jsonl and sft_heldout.jsonl (conversations), tasks.jsonl (questions with their checks), \
 report.json. What is held out are combinations that never stand in the training files.\n\n\
 The table's nats are -ln of the probability of the choices behind a document: their mean is the \
-floor of the loss that a model can reach.\n\nExamples:\n  deeper synth --out output_models/corpus --documents 20000\n  \
-deeper synth --out sums --domains arithmetic --documents 1000 --seed 3"
+floor of the loss that a model can reach.\n\nExamples:\n  deeper data synth --out output_models/corpus --documents 20000\n  \
+deeper data synth --out sums --domains arithmetic --documents 1000 --seed 3"
 )]
-pub(crate) struct SynthArgs {
+pub(super) struct SynthArgs {
     /// Plain text, colour, quiet.
     #[command(flatten)]
-    pub look: LookArgs,
+    pub(super) look: LookArgs,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -30,7 +31,7 @@ pub(crate) struct SynthArgs {
         value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     documents: u64,
     /// One seed, one corpus
-    #[arg(long, default_value_t = 7, value_name = "N")]
+    #[arg(long, default_value_t = DEFAULT_SEED, value_name = "N")]
     seed: u64,
     /// Domains, separated by commas [default: all]
     #[arg(long, value_delimiter = ',', value_name = "LIST",
@@ -41,12 +42,15 @@ pub(crate) struct SynthArgs {
     tasks: usize,
     /// Replace the folder if it exists
     #[arg(long)]
-    overwrite: bool,
+    force: bool,
 }
 
-pub(crate) fn run(args: &SynthArgs) -> Result<()> {
-    let mut domains: Vec<Domain> =
-        args.domains.iter().filter_map(|name| Domain::named(name)).collect();
+pub(super) fn run(args: &SynthArgs) -> Result<()> {
+    let mut domains: Vec<Domain> = args
+        .domains
+        .iter()
+        .filter_map(|name| Domain::named(name))
+        .collect();
     domains.sort_unstable();
     domains.dedup();
     if domains.is_empty() {
@@ -59,7 +63,7 @@ pub(crate) fn run(args: &SynthArgs) -> Result<()> {
         tasks: args.tasks,
     };
     let mut weather = llm_show::stderr_weather(&args.look);
-    let report = write(&args.out, &plan, args.overwrite, |done, total| {
+    let report = write(&args.out, &plan, args.force, |done, total| {
         weather.progress("documents", done, total);
     })?;
     weather.clear();
@@ -73,7 +77,12 @@ pub(crate) fn run(args: &SynthArgs) -> Result<()> {
 
 fn table(report: &Report) -> Table {
     let mut table = Table::new(&[
-        "file", "domain", "documents", "characters", "nats a document", "a character",
+        "file",
+        "domain",
+        "documents",
+        "characters",
+        "nats a document",
+        "a character",
     ]);
     for row in report.domains.iter().filter(|row| row.documents > 0) {
         table.row([
