@@ -1,4 +1,4 @@
-"""Writes crates/llm-train/tests/fixtures/loglikelihood.json: 50 continuations scored by transformers.
+"""Writes crates/llm-train/tests/fixtures/loglikelihood.json: 51 continuations scored by transformers.
 
     python tools/oracle/loglikelihood.py [--harness]
 
@@ -33,7 +33,7 @@ HARD = [
 
 
 def pairs():
-    """Fifty contexts with continuations."""
+    """Fifty-one contexts with continuations."""
     rows = []
     for file in sorted((ROOT / "data" / "suites").glob("*.jsonl")):
         rows.append([json.loads(line) for line in file.read_text().splitlines()])
@@ -42,7 +42,7 @@ def pairs():
         for suite in rows:
             row = suite[(index * 3) % len(suite)]
             found.append((row["query"], " " + row["choices"][index % 4]))
-    return found[: 50 - len(HARD)] + HARD
+    return found[: 51 - len(HARD)] + HARD
 
 
 def encode(tokenizer, text):
@@ -102,7 +102,7 @@ def main():
                 "log_likelihood": scores[-1],
             }
         )
-    assert len(cases) == 50
+    assert len(cases) == 51  # 50 for lm-eval, and one that it reads otherwise
     OUT.write_text(json.dumps(cases, ensure_ascii=False, indent=0) + "\n")
     if args.harness:
         harness(found, scores)

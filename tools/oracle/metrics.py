@@ -79,13 +79,13 @@ def draw(rng, index):
     ]
     if index < len(corners):
         return corners[index]
-    words = rng.choice([1, 2, 3, 5, 8, 13, 21, 34] + ([400] if index % 40 == 0 else []))
+    words = rng.choice([2, 3, 5, 8, 13, 21, 34, 55] + ([400] if index % 40 == 0 else []))
     reference = sentence(rng, words)
     if rng.random() < 0.1:
         return rng.choice([(reference, reference), (f" {reference}\n", reference), ("", reference)])
     if rng.random() < 0.1:
         return sentence(rng, words), reference
-    return edited(rng, reference, rng.choice([0.05, 0.2, 0.5])), reference
+    return edited(rng, reference, rng.choice([0.1, 0.3, 0.6])), reference
 
 
 def squad_f1(prediction, reference):

@@ -67,6 +67,49 @@ fn gelu() -> String {
     "gelu".into()
 }
 
+impl Raw {
+    fn family(&self) -> Result<Family, String> {
+        match self.model_type.as_str() {
+            "bert" => Ok(Family::Bert),
+            "roberta" => Ok(Family::Roberta),
+            other => Err(format!(
+                "`model_type` is {other:?}, expected bert or roberta"
+            )),
+        }
+    }
+
+    fn gelu(&self) -> Result<GeluKind, String> {
+        match self.hidden_act.as_str() {
+            "gelu" => Ok(GeluKind::Erf),
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(GeluKind::Tanh),
+            other => Err(format!(
+                "`hidden_act` is {other:?}, expected gelu, gelu_new or gelu_pytorch_tanh"
+            )),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let (heads, c) = (self.num_attention_heads, self.hidden_size);
+        if heads == 0 || c == 0 || !c.is_multiple_of(heads) {
+            return Err(format!(
+                "`num_attention_heads` is {heads}, which does not divide `hidden_size` {c}"
+            ));
+        }
+        let eps = self.layer_norm_eps;
+        if !(eps > 0.0 && eps < 1.0) {
+            return Err(format!(
+                "`layer_norm_eps` is {eps}, expected above 0 and below 1"
+            ));
+        }
+        match self.position_embedding_type.as_deref() {
+            None | Some("absolute") => Ok(()),
+            Some(other) => Err(format!(
+                "`position_embedding_type` is {other:?}, expected absolute"
+            )),
+        }
+    }
+}
+
 impl Config {
     /// Reads and checks `folder/config.json`.
     ///
@@ -83,34 +126,8 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let raw: Raw = serde_json::from_str(text)
             .map_err(|error| format!("does not describe an encoder ({error})"))?;
-        let family = match raw.model_type.as_str() {
-            "bert" => Family::Bert,
-            "roberta" => Family::Roberta,
-            other => return Err(format!("`model_type` is {other:?}, expected bert or roberta")),
-        };
-        let gelu = match raw.hidden_act.as_str() {
-            "gelu" => GeluKind::Erf,
-            "gelu_new" | "gelu_pytorch_tanh" => GeluKind::Tanh,
-            other => {
-                return Err(format!(
-                    "`hidden_act` is {other:?}, expected gelu, gelu_new or gelu_pytorch_tanh"
-                ));
-            }
-        };
-        if let Some(kind) = raw.position_embedding_type.filter(|kind| kind != "absolute") {
-            return Err(format!("`position_embedding_type` is {kind:?}, expected absolute"));
-        }
-        let heads = raw.num_attention_heads;
-        if heads == 0 || raw.hidden_size == 0 || !raw.hidden_size.is_multiple_of(heads) {
-            return Err(format!(
-                "`num_attention_heads` is {heads}, which does not divide `hidden_size` {}",
-                raw.hidden_size
-            ));
-        }
-        let eps = raw.layer_norm_eps;
-        if !(eps > 0.0 && eps < 1.0) {
-            return Err(format!("`layer_norm_eps` is {eps}, expected above 0 and below 1"));
-        }
+        raw.check()?;
+        let family = raw.family()?;
         let pad_token_id = raw.pad_token_id.unwrap_or(match family {
             Family::Bert => 0,
             Family::Roberta => 1,
@@ -120,12 +137,12 @@ impl Config {
             vocab_size: raw.vocab_size,
             hidden_size: raw.hidden_size,
             num_hidden_layers: raw.num_hidden_layers,
-            num_attention_heads: heads,
+            num_attention_heads: raw.num_attention_heads,
             intermediate_size: raw.intermediate_size,
             max_position_embeddings: raw.max_position_embeddings,
             type_vocab_size: raw.type_vocab_size,
-            layer_norm_eps: eps,
-            gelu,
+            layer_norm_eps: raw.layer_norm_eps,
+            gelu: raw.gelu()?,
             pad_token_id,
             name: raw.name,
         };
@@ -145,7 +162,8 @@ impl Config {
 
     /// How many tokens have positions, begin and end included.
     pub(crate) fn longest(&self) -> usize {
-        self.max_position_embeddings.saturating_sub(self.first_position())
+        self.max_position_embeddings
+            .saturating_sub(self.first_position())
     }
 }
 
@@ -169,11 +187,31 @@ pub(crate) mod tests {
     fn what_cannot_be_computed_is_refused_by_its_key() {
         let cases = [
             ("\"bert\"", "\"t5\"", "model_type"),
-            ("\"num_attention_heads\": 2", "\"num_attention_heads\": 3", "num_attention_heads"),
-            ("\"num_attention_heads\": 2", "\"num_attention_heads\": 0", "num_attention_heads"),
-            ("_embeddings\": 32", "_embeddings\": 2", "max_position_embeddings"),
-            ("\"vocab_size\": 9", "\"hidden_act\": \"relu\", \"vocab_size\": 9", "hidden_act"),
-            ("\"vocab_size\": 9", "\"layer_norm_eps\": -1, \"vocab_size\": 9", "layer_norm_eps"),
+            (
+                "\"num_attention_heads\": 2",
+                "\"num_attention_heads\": 3",
+                "num_attention_heads",
+            ),
+            (
+                "\"num_attention_heads\": 2",
+                "\"num_attention_heads\": 0",
+                "num_attention_heads",
+            ),
+            (
+                "_embeddings\": 32",
+                "_embeddings\": 2",
+                "max_position_embeddings",
+            ),
+            (
+                "\"vocab_size\": 9",
+                "\"hidden_act\": \"relu\", \"vocab_size\": 9",
+                "hidden_act",
+            ),
+            (
+                "\"vocab_size\": 9",
+                "\"layer_norm_eps\": -1, \"vocab_size\": 9",
+                "layer_norm_eps",
+            ),
             (
                 "\"vocab_size\": 9",
                 "\"position_embedding_type\": \"relative_key\", \"vocab_size\": 9",

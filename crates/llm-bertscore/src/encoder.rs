@@ -73,9 +73,8 @@ impl Layer {
         let linear = |name: &str, sizes| {
             Linear::load(weights, &format!("encoder.layer.{index}.{name}"), sizes)
         };
-        let norm = |name: &str| {
-            Norm::load(weights, &format!("encoder.layer.{index}.{name}"), config)
-        };
+        let norm =
+            |name: &str| Norm::load(weights, &format!("encoder.layer.{index}.{name}"), config);
         Ok(Self {
             query: linear("attention.self.query", (c, c))?,
             key: linear("attention.self.key", (c, c))?,
@@ -108,7 +107,11 @@ impl Layer {
             let flat = linear.forward(encoder.ops, x)?;
             Ok(flat.reshape((b, t, h, d))?.transpose(1, 2)?.contiguous()?)
         };
-        let (q, k, v) = (by_head(&self.query)?, by_head(&self.key)?, by_head(&self.value)?);
+        let (q, k, v) = (
+            by_head(&self.query)?,
+            by_head(&self.key)?,
+            by_head(&self.value)?,
+        );
         let scale = 1.0 / (d as f64).sqrt();
         let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? * scale)?;
         let weights = softmax(&scores)?;
@@ -192,7 +195,10 @@ impl Encoder {
         let positions = Tensor::from_vec(positions, shape, device)?;
         let words = self.ops.embedding(&self.words, &ids)?;
         let places = self.ops.embedding(&self.positions, &positions)?;
-        let sum = self.ops.add(&words, &places)?.broadcast_add(&self.token_type)?;
+        let sum = self
+            .ops
+            .add(&words, &places)?
+            .broadcast_add(&self.token_type)?;
         let mut x = self.norm.forward(self.ops, &sum)?;
         for layer in &self.layers {
             x = layer.forward(self, &x)?;

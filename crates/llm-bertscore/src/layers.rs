@@ -71,7 +71,9 @@ pub(crate) fn choose(folder: &Path, config: &Config, asked: Option<usize>) -> Re
             problem: format!("has {all} layers, but {asked} are asked for"),
         }),
         Some(asked) => Ok(asked),
-        None => Ok(published(folder, config).filter(|&layers| layers <= all).unwrap_or(all)),
+        None => Ok(published(folder, config)
+            .filter(|&layers| layers <= all)
+            .unwrap_or(all)),
     }
 }
 
@@ -85,7 +87,9 @@ fn published(folder: &Path, config: &Config) -> Option<usize> {
     names.into_iter().flatten().find_map(|name| {
         let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
         let last = last.rsplit("--").next().unwrap_or(last);
-        let known = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(last));
+        let known = KNOWN
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(last));
         known.map(|&(_, layers)| layers)
     })
 }
@@ -115,7 +119,10 @@ mod tests {
     fn not_more_than_there_are() {
         let config = tiny();
         let folder = Path::new("roberta-large");
-        assert_eq!(choose(folder, &config, None).unwrap(), config.num_hidden_layers);
+        assert_eq!(
+            choose(folder, &config, None).unwrap(),
+            config.num_hidden_layers
+        );
         assert_eq!(choose(folder, &config, Some(0)).unwrap(), 0);
         assert!(choose(folder, &config, Some(3)).is_err());
     }

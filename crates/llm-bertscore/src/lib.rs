@@ -133,7 +133,10 @@ impl BertScore {
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<Score>> {
         let encode = |&(prediction, reference): &(&str, &str)| -> Result<IdPair> {
-            Ok([self.tokens.encode(prediction)?, self.tokens.encode(reference)?])
+            Ok([
+                self.tokens.encode(prediction)?,
+                self.tokens.encode(reference)?,
+            ])
         };
         let ids = pairs.iter().map(encode).collect::<Result<Vec<_>>>()?;
         let weights = match self.idf {
@@ -157,9 +160,9 @@ impl BertScore {
         vectors: &BTreeMap<&[u32], Tensor>,
         weights: &TokenWeights,
     ) -> Result<Score> {
-        let side = |ids: &Vec<u32>| -> Option<Side<'_>> {
-            Some(Side {
-                vectors: vectors.get(ids.as_slice())?,
+        let side = |ids: &Vec<u32>| {
+            vectors.get(ids.as_slice()).map(|vectors| Side {
+                vectors,
                 weights: weights.of(ids),
             })
         };
@@ -172,7 +175,8 @@ impl BertScore {
                 let score = score.map_err(|error| self.candle(error))?;
                 score.ok_or_else(|| Error::Malformed {
                     path: self.folder.clone(),
-                    problem: "gives vectors with NaN or of length 0, which have no direction".into(),
+                    problem: "gives vectors with NaN or of length 0, which have no direction"
+                        .into(),
                 })
             }
             _ => Ok(Score::default()),

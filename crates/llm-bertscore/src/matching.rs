@@ -79,7 +79,9 @@ pub(crate) fn match_greedily(
     prediction: &Side,
     reference: &Side,
 ) -> candle_core::Result<Option<Score>> {
-    let cosines = prediction.vectors.matmul(&reference.vectors.t()?.contiguous()?)?;
+    let cosines = prediction
+        .vectors
+        .matmul(&reference.vectors.t()?.contiguous()?)?;
     let cosines = cosines.to_dtype(DType::F64)?.to_vec2::<f64>()?;
     if !cosines.iter().flatten().all(|cosine| cosine.is_finite()) {
         return Ok(None);

@@ -51,7 +51,9 @@ impl Tokens {
             })
         };
         // A tokenizer without a limit writes 10³⁰ here.
-        let limit = settings["model_max_length"].as_f64().unwrap_or(f64::INFINITY);
+        let limit = settings["model_max_length"]
+            .as_f64()
+            .unwrap_or(f64::INFINITY);
         let longest = config.longest().min(limit as usize);
         if longest < 3 {
             return Err(Error::Malformed {
@@ -80,7 +82,8 @@ impl Tokens {
     /// Text that the tokenizer refuses.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>> {
         // What Python strips: Unicode's white space and the four separators of ASCII
-        let space = |letter: char| letter.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&letter);
+        let space =
+            |letter: char| letter.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&letter);
         let text = text.trim_matches(space);
         let [begin, end] = self.ends;
         if text.is_empty() {

@@ -122,6 +122,9 @@ mod tests {
         assert_eq!(normalise("bert.embeddings.LayerNorm.gamma"), name);
         assert_eq!(normalise("roberta.embeddings.LayerNorm.weight"), name);
         assert_eq!(normalise(name), name);
-        assert_eq!(normalise("encoder.layer.0.output.LayerNorm.beta"), "encoder.layer.0.output.LayerNorm.bias");
+        assert_eq!(
+            normalise("encoder.layer.0.output.LayerNorm.beta"),
+            "encoder.layer.0.output.LayerNorm.bias"
+        );
     }
 }

@@ -17,6 +17,7 @@
 //! 9. [`eval`]: a whole evaluation from a file of settings; [`dsl`]: a small query language to learn
 //! 10. [`quality`]: what is wrong with a data set, before all this
 //! 11. [`chars`]: a model that reads characters, from one page of text
+//! 12. [`synth`]: a closed world of generated text; [`tiny`]: the embedded model that learns it
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -56,6 +57,8 @@ pub mod schedule;
 pub mod session;
 pub mod step;
 pub mod sweep;
+pub mod synth;
+pub mod tiny;
 pub mod tokenize;
 pub mod tokens;
 pub mod trainer;

@@ -22,11 +22,17 @@ fn pairs() -> Vec<(String, String)> {
         let field = |key: &str| value[key].as_str().unwrap().to_owned();
         (field("prediction"), field("reference"))
     };
-    text.split('\n').filter(|line| !line.is_empty()).map(row).collect()
+    text.split('\n')
+        .filter(|line| !line.is_empty())
+        .map(row)
+        .collect()
 }
 
 fn borrowed(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
-    pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect()
+    pairs
+        .iter()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .collect()
 }
 
 fn expected(family: &str, key: &str) -> Vec<[f64; 3]> {
@@ -44,7 +50,9 @@ fn compare(family: &str, key: &str, options: &Options) -> f64 {
     let pairs = pairs();
     let scorer = BertScore::open(&fixtures().join(family), options).unwrap();
     let mut done = 0;
-    let found = scorer.score(&borrowed(&pairs), |count| done = count).unwrap();
+    let found = scorer
+        .score(&borrowed(&pairs), |count| done = count)
+        .unwrap();
     assert_eq!((found.len(), done), (200, 200));
     let mut largest: f64 = 0.0;
     for (index, (score, theirs)) in found.iter().zip(expected(family, key)).enumerate() {
@@ -83,8 +91,14 @@ fn two_hundred_pairs_are_those_of_the_package() {
     };
     compare("roberta", "prefix_space", &spaced);
     // Another expectation must not pass: the comparison sees what it should see.
-    let (two, one) = (expected("bert", "two_layers"), expected("bert", "one_layer"));
-    let differ = two.iter().zip(&one).filter(|(a, b)| (a[2] - b[2]).abs() > 100.0 * CLOSE);
+    let (two, one) = (
+        expected("bert", "two_layers"),
+        expected("bert", "one_layer"),
+    );
+    let differ = two
+        .iter()
+        .zip(&one)
+        .filter(|(a, b)| (a[2] - b[2]).abs() > 100.0 * CLOSE);
     assert!(differ.count() > 100);
 }
 
@@ -102,7 +116,12 @@ fn a_text_is_most_similar_to_itself_and_an_empty_one_to_nothing() {
     for family in ["bert", "roberta"] {
         let scorer = BertScore::open(&fixtures().join(family), &Options::default()).unwrap();
         assert_eq!(scorer.layers(), 2);
-        let pairs = [("the cat", "the cat"), ("", "the cat"), ("the cat", " \n"), ("", "")];
+        let pairs = [
+            ("the cat", "the cat"),
+            ("", "the cat"),
+            ("the cat", " \n"),
+            ("", ""),
+        ];
         let scores = scorer.score(&pairs, |_| ()).unwrap();
         for part in numbers(&scores[0]) {
             assert!((part - 1.0).abs() <= 1e-6, "{part}");
@@ -124,7 +143,9 @@ fn neighbours_and_sides_do_not_matter() {
         assert!((there.f1 - back.f1).abs() <= 1e-6);
     }
     for index in [20, 40, 199] {
-        let alone = scorer.score(&borrowed(&pairs[index..=index]), |_| ()).unwrap();
+        let alone = scorer
+            .score(&borrowed(&pairs[index..=index]), |_| ())
+            .unwrap();
         assert!((alone[0].f1 - all[index].f1).abs() <= 1e-6);
     }
 }

@@ -10,7 +10,12 @@ use crate::scores::fixtures;
 /// A copy of the BERT folder, changed.
 fn changed(change: impl FnOnce(&Path)) -> String {
     let root = tempfile::tempdir().unwrap();
-    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
         fs::copy(fixtures().join("bert").join(name), root.path().join(name)).unwrap();
     }
     change(root.path());
@@ -37,7 +42,10 @@ fn an_untouched_copy_opens() {
 fn what_is_missing_is_named() {
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
         let problem = changed(|folder| fs::remove_file(folder.join(name)).unwrap());
-        assert!(problem.contains(name) && problem.contains("not found"), "{problem}");
+        assert!(
+            problem.contains(name) && problem.contains("not found"),
+            "{problem}"
+        );
     }
     // Without its settings a tokenizer has the usual names of begin and end.
     let problem = changed(|folder| fs::remove_file(folder.join("tokenizer_config.json")).unwrap());
@@ -47,13 +55,38 @@ fn what_is_missing_is_named() {
 #[test]
 fn contradictions_are_named() {
     let cases = [
-        ("config.json", "\"hidden_size\": 32", "\"hidden_size\": 16", "expected [400, 16]"),
-        ("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "layer.2."),
-        ("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 999999999", "layer.2."),
+        (
+            "config.json",
+            "\"hidden_size\": 32",
+            "\"hidden_size\": 16",
+            "expected [400, 16]",
+        ),
+        (
+            "config.json",
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 3",
+            "layer.2.",
+        ),
+        (
+            "config.json",
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 999999999",
+            "layer.2.",
+        ),
         ("config.json", "\"bert\"", "\"gpt2\"", "model_type"),
-        ("config.json", "\"vocab_size\": 400", "\"vocab_size\": 300", "vocab_size"),
+        (
+            "config.json",
+            "\"vocab_size\": 400",
+            "\"vocab_size\": 300",
+            "vocab_size",
+        ),
         ("tokenizer_config.json", "[CLS]", "[BEGIN]", "cls_token"),
-        ("tokenizer_config.json", "\"model_max_length\": 128", "\"model_max_length\": 2", "3 or more"),
+        (
+            "tokenizer_config.json",
+            "\"model_max_length\": 128",
+            "\"model_max_length\": 2",
+            "3 or more",
+        ),
         ("tokenizer_config.json", "{", "[", "is not JSON"),
     ];
     for (name, old, new, word) in cases {
@@ -66,7 +99,11 @@ fn contradictions_are_named() {
 #[test]
 fn weights_in_a_pickle_are_refused() {
     let problem = changed(|folder| {
-        fs::rename(folder.join("model.safetensors"), folder.join("pytorch_model.bin")).unwrap();
+        fs::rename(
+            folder.join("model.safetensors"),
+            folder.join("pytorch_model.bin"),
+        )
+        .unwrap();
     });
     assert!(problem.contains("pickle"), "{problem}");
 }
@@ -93,6 +130,9 @@ fn more_layers_than_there_are_is_an_error() {
     let error = BertScore::open(&fixtures().join("bert"), &options).err();
     let error = error.map(|error| (error.to_string(), error.exit_code()));
     let (problem, code) = error.unwrap();
-    assert!(problem.ends_with("has 2 layers, but 3 are asked for"), "{problem}");
+    assert!(
+        problem.ends_with("has 2 layers, but 3 are asked for"),
+        "{problem}"
+    );
     assert_eq!(code, 2);
 }

@@ -5,6 +5,8 @@ mod clean;
 mod dedup;
 mod labels;
 mod split;
+mod synth;
+mod tokenizer;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ enum Action {
     Dedup(dedup::DedupArgs),
     Split(split::SplitArgs),
     Labels(labels::LabelsArgs),
+    Synth(synth::SynthArgs),
+    Tokenizer(tokenizer::TokenizerArgs),
 }
 
 /// What all of them share.
@@ -62,6 +66,8 @@ impl DataArgs {
             Action::Dedup(args) => args.shared.look,
             Action::Split(args) => args.shared.look,
             Action::Labels(args) => args.shared.look,
+            Action::Synth(args) => args.look,
+            Action::Tokenizer(args) => args.look,
         }
     }
 }
@@ -74,6 +80,8 @@ pub(crate) fn run(args: &DataArgs) -> Result<u8> {
         Action::Dedup(args) => dedup::run(args)?,
         Action::Split(args) => split::run(args)?,
         Action::Labels(args) => labels::run(args)?,
+        Action::Synth(args) => synth::run(args)?,
+        Action::Tokenizer(args) => tokenizer::run(args)?,
     }
     Ok(0)
 }

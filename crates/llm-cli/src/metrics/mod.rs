@@ -96,13 +96,18 @@ fn bertscore(args: &MetricsArgs, name: &str, pairs: &[Pair]) -> Result<Vec<Score
     };
     let scorer = BertScore::open(&llm_hub::resolve(name)?, &options)?;
     let mut weather = llm_show::stderr_weather(&args.tool.look);
-    weather.fact("bertscore", &format!("{} layers of {name}", scorer.layers()));
+    weather.fact(
+        "bertscore",
+        &format!("{} layers of {name}", scorer.layers()),
+    );
     let texts: Vec<(&str, &str)> = pairs
         .iter()
         .map(|pair| (pair.prediction.as_str(), pair.reference.as_str()))
         .collect();
     let total = texts.len() as u64;
-    Ok(scorer.score(&texts, |done| weather.progress("bertscore", done as u64, total))?)
+    Ok(scorer.score(&texts, |done| {
+        weather.progress("bertscore", done as u64, total)
+    })?)
 }
 
 /// The mean of each of the three numbers.

@@ -67,7 +67,9 @@ mod tests {
     use super::*;
 
     fn problem(text: &str) -> String {
-        read_lines("f.jsonl", text.as_bytes()).unwrap_err().to_string()
+        read_lines("f.jsonl", text.as_bytes())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -84,8 +86,14 @@ mod tests {
         let good = "{\"prediction\": \"a\", \"reference\": \"b\"}\n";
         let cases = [
             ("{\"prediction\": \"a\"}", "missing field `reference`"),
-            ("{\"prediction\": 3, \"reference\": \"b\"}", "expected a string"),
-            ("{\"prediction\": null, \"reference\": \"b\"}", "expected a string"),
+            (
+                "{\"prediction\": 3, \"reference\": \"b\"}",
+                "expected a string",
+            ),
+            (
+                "{\"prediction\": null, \"reference\": \"b\"}",
+                "expected a string",
+            ),
             ("[\"a\", \"b\"]", "is not a JSON object"),
             ("{\"prediction\": \"a\", ", "is not a row"),
             (
@@ -98,7 +106,10 @@ mod tests {
             assert!(found.starts_with("f.jsonl:2: "), "{found}");
             assert!(found.contains(reason), "{found}");
         }
-        assert_eq!(problem(" \n"), "f.jsonl: has no rows, expected at least one");
+        assert_eq!(
+            problem(" \n"),
+            "f.jsonl: has no rows, expected at least one"
+        );
         let bytes: &[u8] = b"{\"prediction\": \"\xff\"}";
         let found = read_lines("f.jsonl", bytes).unwrap_err().to_string();
         assert_eq!(found, "f.jsonl:1: is not UTF-8 text");

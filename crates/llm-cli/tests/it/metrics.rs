@@ -32,7 +32,15 @@ fn read(path: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-const NAMES: [&str; 7] = ["exact_match", "f1", "jaccard", "rouge1", "rouge2", "rougeL", "bleu"];
+const NAMES: [&str; 7] = [
+    "exact_match",
+    "f1",
+    "jaccard",
+    "rouge1",
+    "rouge2",
+    "rougeL",
+    "bleu",
+];
 
 #[test]
 fn the_object_has_the_numbers_of_the_packages() {
@@ -42,7 +50,10 @@ fn the_object_has_the_numbers_of_the_packages() {
     assert_eq!(keys.len(), NAMES.len() + 1);
     assert_eq!(found["rows"], 200);
     for name in NAMES {
-        let (ours, theirs) = (found[name].as_f64().unwrap(), expected[name].as_f64().unwrap());
+        let (ours, theirs) = (
+            found[name].as_f64().unwrap(),
+            expected[name].as_f64().unwrap(),
+        );
         let gap = (ours - theirs).abs();
         assert!(gap <= CLOSE, "{name}: {ours} and {theirs}, |Δ| = {gap:e}");
     }
@@ -53,19 +64,31 @@ fn rows_and_similarity_are_written_on_request() {
     let checkout = Checkout::new();
     let encoder = fixture("llm-bertscore/tests/fixtures/bert");
     let output = checkout.deeper([
-        "metrics", "--pairs", &pairs(), "--bertscore", &encoder, "--per-row", "rows.jsonl",
+        "metrics",
+        "--pairs",
+        &pairs(),
+        "--bertscore",
+        &encoder,
+        "--per-row",
+        "rows.jsonl",
     ]);
     let found = object(&output);
     let expected = &read(&fixture("llm-bertscore/tests/fixtures/expected.json"))["bert"];
     let expected = expected["two_layers"].as_array().unwrap();
     let names = ["bertscore_precision", "bertscore_recall", "bertscore_f1"];
     let text = checkout.read("rows.jsonl");
-    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(rows.len(), 200);
     for (place, name) in names.into_iter().enumerate() {
         let theirs = |row: usize| expected[row][place].as_f64().unwrap();
         let mean = (0..200).map(theirs).sum::<f64>() / 200.0;
-        assert!((found[name].as_f64().unwrap() - mean).abs() <= SIMILAR, "{name}: {found}");
+        assert!(
+            (found[name].as_f64().unwrap() - mean).abs() <= SIMILAR,
+            "{name}: {found}"
+        );
         let gap = (rows[77][name].as_f64().unwrap() - theirs(77)).abs();
         assert!(gap <= SIMILAR, "{name}: {}", rows[77]);
     }
@@ -84,31 +107,69 @@ fn a_dash_reads_stdin() {
         .spawn()
         .unwrap();
     let rows = "{\"prediction\": \"a b c d\", \"reference\": \"a b c d\"}\n";
-    child.stdin.take().unwrap().write_all(rows.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(rows.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&found["rows"], &found["exact_match"]), (&1.into(), &1.0.into()));
+    assert_eq!(
+        (&found["rows"], &found["exact_match"]),
+        (&1.into(), &1.0.into())
+    );
 }
 
 #[test]
 fn mistakes_name_the_line_and_what_helps() {
     let checkout = Checkout::new();
-    checkout.write("p.jsonl", "{\"prediction\": \"a\", \"reference\": \"b\"}\n{\"prediction\": 1}\n");
-    checkout.write("good.jsonl", "{\"prediction\": \"a\", \"reference\": \"b\"}\n");
+    checkout.write(
+        "p.jsonl",
+        "{\"prediction\": \"a\", \"reference\": \"b\"}\n{\"prediction\": 1}\n",
+    );
+    checkout.write(
+        "good.jsonl",
+        "{\"prediction\": \"a\", \"reference\": \"b\"}\n",
+    );
     let cases: [(&[&str], i32, &[&str]); 6] = [
-        (&["--pairs", "p.jsonl"], 2, &["p.jsonl:2:", "hint:", "reference"]),
+        (
+            &["--pairs", "p.jsonl"],
+            2,
+            &["p.jsonl:2:", "hint:", "reference"],
+        ),
         (&["--pairs", "none.jsonl"], 3, &["none.jsonl"]),
-        (&["--pairs", "good.jsonl", "--per-row", "./good.jsonl"], 2, &["--per-row", "hint:"]),
-        (&["--pairs", "good.jsonl", "--per-row", "no/rows.jsonl"], 3, &["no/rows.jsonl"]),
-        (&["--pairs", "good.jsonl", "--bertscore", "."], 2, &["config.json"]),
-        (&["--pairs", "good.jsonl", "--bertscore-idf"], 2, &["--bertscore"]),
+        (
+            &["--pairs", "good.jsonl", "--per-row", "./good.jsonl"],
+            2,
+            &["--per-row", "hint:"],
+        ),
+        (
+            &["--pairs", "good.jsonl", "--per-row", "no/rows.jsonl"],
+            3,
+            &["no/rows.jsonl"],
+        ),
+        (
+            &["--pairs", "good.jsonl", "--bertscore", "."],
+            2,
+            &["config.json"],
+        ),
+        (
+            &["--pairs", "good.jsonl", "--bertscore-idf"],
+            2,
+            &["--bertscore"],
+        ),
     ];
     for (args, code, words) in cases {
         let output = checkout.deeper(["metrics"].into_iter().chain(args.iter().copied()));
         assert_eq!(output.code, Some(code), "{output:?}");
         assert!(output.stdout.is_empty(), "{output:?}");
         for word in words {
-            assert!(output.stderr.contains(word), "`{word}` is not in {}", output.stderr);
+            assert!(
+                output.stderr.contains(word),
+                "`{word}` is not in {}",
+                output.stderr
+            );
         }
     }
     assert!(checkout.read("good.jsonl").contains("prediction"));

@@ -176,8 +176,14 @@ mod tests {
 
     #[test]
     fn a_letter_belongs_to_one_pair_only() {
-        assert_eq!(tokens("a.., 5.. .5"), ["a", ".", ".", ",", "5", ".", ".", ".", "5"]);
-        assert_eq!(tokens("10-\n20 10-20-30"), ["1020", "10", "-", "20", "-", "30"]);
+        assert_eq!(
+            tokens("a.., 5.. .5"),
+            ["a", ".", ".", ",", "5", ".", ".", ".", "5"]
+        );
+        assert_eq!(
+            tokens("10-\n20 10-20-30"),
+            ["1020", "10", "-", "20", "-", "30"]
+        );
         assert_eq!(tokens("&amp;lt; it's x.y"), ["<", "it's", "x", ".", "y"]);
         assert!(tokens(" \u{1c}\n").is_empty());
     }

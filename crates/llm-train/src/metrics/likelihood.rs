@@ -40,7 +40,10 @@ mod tests {
     fn knowing_nothing_costs_the_vocabulary() {
         for v in [2_usize, 256, 50_257, 151_936] {
             let tokens = 37;
-            near(perplexity((v as f64).ln() * tokens as f64, tokens), v as f64);
+            near(
+                perplexity((v as f64).ln() * tokens as f64, tokens),
+                v as f64,
+            );
         }
     }
 
@@ -55,8 +58,15 @@ mod tests {
             _ => 0.125,
         };
         let nats = |piece: &str| piece.chars().map(|l| -f64::ln(probability(l))).sum::<f64>();
-        let letters: Vec<f64> = text.split("").map(nats).filter(|&cost| cost > 0.0).collect();
-        let pairs: Vec<f64> = (0..text.len()).step_by(2).map(|i| nats(&text[i..i + 2])).collect();
+        let letters: Vec<f64> = text
+            .split("")
+            .map(nats)
+            .filter(|&cost| cost > 0.0)
+            .collect();
+        let pairs: Vec<f64> = (0..text.len())
+            .step_by(2)
+            .map(|i| nats(&text[i..i + 2]))
+            .collect();
         assert_eq!((letters.len(), pairs.len()), (16, 8));
         let bits = |costs: &[f64]| bits_per_byte(costs.iter().sum(), text.len());
         let perplexity = |costs: &[f64]| perplexity(costs.iter().sum(), costs.len());

@@ -115,9 +115,8 @@ pub fn rows_and_corpus(pairs: &[Pair]) -> (Vec<RowScores>, Corpus) {
     if rows.is_empty() {
         return (rows, Corpus::default());
     }
-    let mean = |value: fn(&RowScores) -> f64| {
-        rows.iter().map(value).sum::<f64>() / rows.len() as f64
-    };
+    let mean =
+        |value: fn(&RowScores) -> f64| rows.iter().map(value).sum::<f64>() / rows.len() as f64;
     let corpus = Corpus {
         rows: rows.len(),
         exact_match: mean(|row| row.exact_match),

@@ -1,6 +1,6 @@
 //! Words in common: the answer scores of SQuAD, and Jaccard's index.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::words::{Overlap, common, counts, words};
 
@@ -49,7 +49,7 @@ pub fn normalised_match(prediction: &str, reference: &str) -> bool {
 pub fn squad(prediction: &str, reference: &str) -> Overlap {
     let (prediction, reference) = (normalised(prediction), normalised(reference));
     let (predicted, expected) = (counts(words(&prediction)), counts(words(&reference)));
-    let total = |bag: &std::collections::HashMap<&str, usize>| bag.values().sum::<usize>();
+    let total = |bag: &HashMap<&str, usize>| bag.values().sum::<usize>();
     match (total(&predicted), total(&expected)) {
         (0, 0) => Overlap::of(1, 1, 1),
         (p, e) => Overlap::of(common(&predicted, &expected), p, e),
@@ -77,7 +77,13 @@ pub fn jaccard(a: &str, b: &str) -> f64 {
 /// compare or the lengths differ.
 pub fn accuracy<T: PartialEq>(predicted: &[T], expected: &[T]) -> Option<f64> {
     let comparable = !expected.is_empty() && predicted.len() == expected.len();
-    let hits = || predicted.iter().zip(expected).filter(|(p, e)| p == e).count();
+    let hits = || {
+        predicted
+            .iter()
+            .zip(expected)
+            .filter(|(p, e)| p == e)
+            .count()
+    };
     comparable.then(|| hits() as f64 / expected.len() as f64)
 }
 
@@ -87,7 +93,10 @@ mod tests {
 
     #[test]
     fn articles_go_only_as_whole_words() {
-        assert_eq!(normalised("A theatre, an anthem; the ANT"), "theatre anthem ant");
+        assert_eq!(
+            normalised("A theatre, an anthem; the ANT"),
+            "theatre anthem ant"
+        );
         // A letter and its accent as two characters: the accent is no letter, so `a` stands alone.
         assert_eq!(normalised("a\u{301} b"), "\u{301} b");
         assert_eq!(normalised("x_a_y"), "xay");

@@ -48,7 +48,7 @@ fn log_likelihoods_are_those_of_transformers() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("tests/fixtures/loglikelihood.json")).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
-    assert_eq!(cases.len(), 50);
+    assert_eq!(cases.len(), 51);
     let config = EvalConfig {
         model_path: Some("deeper-base".into()),
         device: "cpu".into(),

@@ -52,3 +52,5 @@ mod scaling;
 mod sources;
 #[cfg(test)]
 mod steps;
+#[cfg(test)]
+mod synth;

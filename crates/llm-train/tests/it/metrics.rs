@@ -38,7 +38,9 @@ fn json(name: &str) -> Value {
 fn pairs() -> Vec<Pair> {
     let text = fixture("pairs.jsonl");
     let lines = text.split('\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[track_caller]
@@ -60,11 +62,28 @@ fn two_hundred_rows_are_those_of_the_packages() {
         let expected = &expected["rows"][index];
         let what = |name: &str| format!("row {}: {name} of {pair:?}", index + 1);
         let (scores, rouge) = (row(prediction, reference), rouge(prediction, reference));
-        near(&what("EM"), scores.exact_match, &expected["exact_match"], 0.0);
+        near(
+            &what("EM"),
+            scores.exact_match,
+            &expected["exact_match"],
+            0.0,
+        );
         near(&what("Jaccard"), scores.jaccard, &expected["jaccard"], SAME);
         near(&what("F1"), scores.f1, &expected["f1"], SINGLE);
-        let named = [("rouge1", rouge.rouge1), ("rouge2", rouge.rouge2), ("rougeL", rouge.rouge_l)];
-        for (name, Overlap { precision, recall, f1 }) in named {
+        let named = [
+            ("rouge1", rouge.rouge1),
+            ("rouge2", rouge.rouge2),
+            ("rougeL", rouge.rouge_l),
+        ];
+        for (
+            name,
+            Overlap {
+                precision,
+                recall,
+                f1,
+            },
+        ) in named
+        {
             for (place, found) in [precision, recall, f1].into_iter().enumerate() {
                 near(&what(name), found, &expected[name][place], SAME);
             }
@@ -87,7 +106,10 @@ fn the_set_is_that_of_the_packages() {
     };
     assert_eq!(counts.matches.to_vec(), list("matches"));
     assert_eq!(counts.totals.to_vec(), list("totals"));
-    assert_eq!([counts.predicted, counts.expected].to_vec(), list("lengths"));
+    assert_eq!(
+        [counts.predicted, counts.expected].to_vec(),
+        list("lengths")
+    );
     near("BLEU", found.bleu, &expected["bleu"], BLEU);
     near("EM", found.exact_match, &expected["exact_match"], SAME);
     near("F1", found.f1, &expected["f1"], SINGLE);
@@ -201,7 +223,10 @@ fn bundled() -> (Decoder, HfTokenizer) {
         &Device::Cpu,
     )
     .unwrap();
-    (model, HfTokenizer::from_file(folder.tokenizer().unwrap()).unwrap())
+    (
+        model,
+        HfTokenizer::from_file(folder.tokenizer().unwrap()).unwrap(),
+    )
 }
 
 #[test]
@@ -235,7 +260,11 @@ fn a_model_that_knows_nothing_is_as_perplexed_as_its_vocabulary_is_large() {
         for (dtype, relative) in [(DType::F64, SAME), (DType::F32, SINGLE)] {
             let logits = Tensor::zeros((tokens, v), dtype, &Device::Cpu).unwrap();
             let loss = Ops::Fused.cross_entropy(&logits, &targets, 1.0).unwrap();
-            let nats = loss.to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap();
+            let nats = loss
+                .to_dtype(DType::F64)
+                .unwrap()
+                .to_scalar::<f64>()
+                .unwrap();
             let gap = (perplexity(nats, tokens) / v as f64 - 1.0).abs();
             assert!(gap <= relative, "{v} tokens in {dtype:?}: {gap:e}");
         }
@@ -253,11 +282,16 @@ fn the_same_text_under_two_tokenizers_compares_in_bits_per_byte() {
     let bytes: Vec<u32> = text.bytes().map(u32::from).collect();
     let cost = |ids: &[u32]| -> f64 {
         let of = |id| ids.iter().filter(|&&other| other == id).count() as f64;
-        ids.iter().map(|&id| -(of(id) / ids.len() as f64).ln()).sum()
+        ids.iter()
+            .map(|&id| -(of(id) / ids.len() as f64).ln())
+            .sum()
     };
     let bits = |ids: &[u32]| bits_per_byte(cost(ids), text.len());
     let (piece_bits, byte_bits) = (bits(&pieces), bits(&bytes));
-    assert!((1.0..8.0).contains(&piece_bits) && piece_bits < byte_bits, "{piece_bits} {byte_bits}");
+    assert!(
+        (1.0..8.0).contains(&piece_bits) && piece_bits < byte_bits,
+        "{piece_bits} {byte_bits}"
+    );
     // Per token the order is the other way round: a piece is harder to guess than a byte.
     let per_token = |ids: &[u32]| perplexity(cost(ids), ids.len());
     assert!(per_token(&pieces) > 1.5 * per_token(&bytes));

@@ -152,7 +152,20 @@ impl ByteBpe {
     /// # Errors
     /// An empty token, or one that was added before.
     pub fn add_special_tokens(&mut self, special_tokens: &[impl AsRef<str>]) -> Result<()> {
-        for content in special_tokens {
+        self.add_tokens(special_tokens, true)
+    }
+
+    /// Adds whole strings that are one token in any text, with the ids that follow; one that the
+    /// vocabulary has keeps its id.
+    ///
+    /// # Errors
+    /// As [`Self::add_special_tokens`].
+    pub fn add_mark_tokens(&mut self, mark_tokens: &[impl AsRef<str>]) -> Result<()> {
+        self.add_tokens(mark_tokens, false)
+    }
+
+    fn add_tokens(&mut self, contents: &[impl AsRef<str>], special: bool) -> Result<()> {
+        for content in contents {
             let content = content.as_ref().to_owned();
             let known = self.vocab.get(content.as_bytes()).copied();
             let next = u32::try_from(self.vocab_size());
@@ -163,7 +176,7 @@ impl ByteBpe {
                 AddedToken {
                     id,
                     content,
-                    special: true,
+                    special,
                     normalized: false,
                 },
             )?;

@@ -28,6 +28,9 @@ pub struct Trainer {
     pub pre_tokenizer: PreTokenizer,
     /// They take the last ids, in this order; inside the text they are cut out.
     pub special_tokens: Vec<String>,
+    /// Whole strings that are one token in any text, a user's too (`<think>`). They are cut out as
+    /// special tokens are, and take the ids behind those.
+    pub mark_tokens: Vec<String>,
 }
 
 /// One round of training: what was merged, and why.
@@ -96,6 +99,7 @@ impl Trainer {
             min_frequency: 2,
             pre_tokenizer,
             special_tokens: Vec::new(),
+            mark_tokens: Vec::new(),
         }
     }
 
@@ -126,12 +130,11 @@ impl Trainer {
         texts: impl IntoIterator<Item = &'t str>,
         mut trace: Option<&mut Vec<Round>>,
     ) -> Result<ByteBpe> {
-        let merges_wanted = self.vocab_size.checked_sub(256 + self.special_tokens.len());
-        let Some(merges_wanted) = merges_wanted else {
+        let added = self.special_tokens.len() + self.mark_tokens.len();
+        let Some(merges_wanted) = self.vocab_size.checked_sub(256 + added) else {
             let problem = format!(
-                "vocab_size {} is less than 256 bytes and {} special tokens",
+                "vocab_size {} is less than 256 bytes and {added} special tokens",
                 self.vocab_size,
-                self.special_tokens.len()
             );
             return Err(Error::text("bpe trainer", problem));
         };
@@ -167,6 +170,7 @@ impl Trainer {
             .collect();
         let mut bpe = ByteBpe::from_parts(vocab, &merges, self.pre_tokenizer.clone())?;
         bpe.add_special_tokens(&self.special_tokens)?;
+        bpe.add_mark_tokens(&self.mark_tokens)?;
         Ok(bpe)
     }
 
@@ -178,7 +182,8 @@ impl Trainer {
             special: true,
             normalized: false,
         };
-        let special: Vec<AddedToken> = self.special_tokens.iter().map(special).collect();
+        let added = self.special_tokens.iter().chain(&self.mark_tokens);
+        let special: Vec<AddedToken> = added.map(special).collect();
         let special: Vec<&AddedToken> = special.iter().collect();
         let mut byte_ids = [0; 256];
         for (byte, id) in bytes::alphabet().zip(0..) {

@@ -1,0 +1,78 @@
+//! Questions to score a model with.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::content::turns;
+use super::{
+    Check, Choices, Domain, Exchange, Split, arithmetic, chat, code, facts, instructions, tools,
+};
+use crate::data::Message;
+
+/// Draws for each task that is wanted, at most: small sets of combinations run out.
+const ATTEMPTS: u64 = 40;
+/// Where the indices of tasks begin, far from those of documents.
+const FIRST_INDEX: u64 = 1 << 48;
+
+/// A question about a held-out combination.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Its domain.
+    pub domain: Domain,
+    /// What is asked for, to count right answers by: `add2`, `capital`, …
+    pub kind: String,
+    /// The turns before the answer.
+    pub prompt: Vec<Message>,
+    /// What an answer must fulfil.
+    pub check: Check,
+    /// A right answer, thoughts included.
+    pub reference: String,
+    /// The combinations in it, by name.
+    pub combinations: Vec<String>,
+}
+
+impl Task {
+    /// The line of a `tasks.jsonl`.
+    pub fn row(&self) -> Value {
+        json!({
+            "domain": self.domain.name(), "kind": self.kind, "prompt": turns(&self.prompt),
+            "check": self.check, "reference": self.reference, "combinations": self.combinations,
+        })
+    }
+}
+
+/// Up to `count` tasks of a domain on held-out combinations, no prompt twice. Stories have none:
+/// no rule says what a good one is.
+pub fn tasks(domain: Domain, seed: u64, count: usize) -> Vec<Task> {
+    let draw: fn(&mut Choices) -> Exchange = match domain {
+        Domain::Stories => return Vec::new(),
+        Domain::Facts => facts::exchange,
+        Domain::Arithmetic => arithmetic::exchange,
+        Domain::Instructions => instructions::exchange,
+        Domain::Tools => tools::exchange,
+        Domain::Chat => chat::recall,
+        Domain::Code => code::exchange,
+    };
+    let (mut tasks, mut seen) = (Vec::new(), BTreeSet::new());
+    let attempts = (count as u64).saturating_mul(ATTEMPTS);
+    for index in 0..attempts {
+        if tasks.len() == count {
+            break;
+        }
+        let mut choices = Choices::new(seed, domain, Split::HeldOut, FIRST_INDEX + index);
+        let exchange = draw(&mut choices);
+        let asked: Vec<&str> = exchange.prompt.iter().map(|m| m.content.as_str()).collect();
+        if seen.insert(asked.join("\n")) {
+            tasks.push(Task {
+                domain,
+                kind: exchange.kind.to_owned(),
+                check: exchange.check,
+                reference: exchange.answer,
+                combinations: choices.combinations().to_vec(),
+                prompt: exchange.prompt,
+            });
+        }
+    }
+    tasks
+}
