@@ -7,6 +7,7 @@ mod amount;
 mod bench;
 mod cost;
 mod course;
+mod diagnose;
 mod exercises;
 mod failure;
 mod generate;
@@ -16,9 +17,11 @@ mod lessons;
 mod logits;
 mod model;
 mod next;
+mod report;
 mod run;
 mod tokenize;
 mod train;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -61,6 +64,8 @@ enum Verb {
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
+    Diagnose(diagnose::DiagnoseArgs),
+    Report(report::ReportArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
@@ -88,6 +93,8 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
         Verb::Train(args) => (args.look, done(train::run(&args))),
+        Verb::Diagnose(args) => (args.look, diagnose::run(&args)),
+        Verb::Report(args) => (args.look, done(report::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }

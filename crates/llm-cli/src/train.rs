@@ -1,5 +1,6 @@
 //! `deeper train`: LoRA, full fine-tuning or pretraining, as a file says.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,20 +8,25 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use llm_show::number::{bytes, count, duration, number, percent};
+use llm_show::number::{bytes, count, number, percent};
 use llm_show::{Cell, DTypeName, DeviceName, LookArgs, Screen, Table, TrainingRow, Weather};
 use llm_train::config::TrainConfig;
 use llm_train::finetune::{BeforeAfter, FinetuneReport, Measure, Stage, finetune};
+use llm_train::monitor::Monitor;
+use llm_train::monitor::sabotage::Fault;
 use llm_train::observe::{Callback, Event, MetricsFile};
 use llm_train::runs::RunFolder;
 use llm_train::session::Session;
+
+use crate::watch::View;
 
 /// Train a model or an adapter as a file of settings says; the last lines say what came of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Files written: output_models/runs/<time>-<name>/ with config_used.yaml, \
-env.json, data.json, metrics.jsonl, metrics.json, samples.jsonl, checkpoints/ and model/; \
-output_models/runs/latest points to it.\n\nExamples:\n  deeper train --config configs/train.yaml\n  \
+env.json, data.json, checks.json, metrics.jsonl, system.jsonl, warnings.jsonl, metrics.json, \
+samples.jsonl, report.html, logs/ for TensorBoard, checkpoints/ and model/, and failure.json when it \
+fails; output_models/runs/latest points to it.\n\nExamples:\n  deeper train --config configs/train.yaml\n  \
 deeper train --config configs/train.yaml lr=1e-4 epochs=1\n  \
 deeper train --config configs/train.yaml resume_from=output_models/runs/latest/checkpoints/step-00000100"
 )]
@@ -49,6 +55,16 @@ pub(crate) struct TrainArgs {
     /// The longest of these answers, in tokens
     #[arg(long, default_value_t = 64, value_name = "N")]
     max_new_tokens: usize,
+    /// Show the run live on the terminal: q saves and stops. Elsewhere, and with --plain or --quiet,
+    /// the log as always
+    #[arg(long)]
+    dashboard: bool,
+    /// Plant a fault, to see how it looks and how it is found
+    #[arg(long, value_name = "FAULT", value_parser = crate::watch::fault_parser())]
+    sabotage: Option<Fault>,
+    /// Train although this check finds its fault; may be given several times
+    #[arg(long, value_name = "CHECK", value_parser = crate::watch::check_parser())]
+    allow: Vec<String>,
     /// Settings that override the file's
     #[arg(value_name = "key=value")]
     overrides: Vec<String>,
@@ -64,7 +80,8 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         Some(name) => Some(llm_hub::resolve(name)?),
         None => None,
     };
-    let session = Session::open(config, base.as_deref())?;
+    let mut session = Session::open(config, base.as_deref())?;
+    crate::watch::plan(&mut session, args.sabotage, &args.allow)?;
     let folder = RunFolder::create(
         &session.config.output_dir,
         &session.config.run_name,
@@ -72,7 +89,9 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     )?;
     header(&mut weather, &session, &folder)?;
     let stop = stop_flag()?;
-    let report = train(args, &session, &folder, &stop, &mut weather)?;
+    let report = train(args, &session, &folder, &stop, &mut weather);
+    crate::watch::finish(&folder, &mut weather, report.as_ref().err());
+    let report = report?;
     weather.fact("model", &folder.model().display().to_string());
     let mut screen = llm_show::stdout_screen(&args.look);
     result(&mut screen, &report);
@@ -88,6 +107,8 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     );
     all.extend(args.dtype.map(|dtype| format!("dtype={}", dtype.as_str())));
     all.extend(args.seed.map(|seed| format!("seed={seed}")));
+    let planted = args.sabotage.map_or(&[][..], Fault::overrides);
+    all.extend(planted.iter().map(|&text| text.to_owned()));
     all
 }
 
@@ -104,44 +125,32 @@ fn train(
     args: &TrainArgs,
     session: &Session,
     folder: &RunFolder,
-    stop: &AtomicBool,
+    stop: &Arc<AtomicBool>,
     weather: &mut Weather,
 ) -> Result<FinetuneReport> {
-    // The loop's observer and the stages between loops write to the same weather in turn.
-    let weather = std::cell::RefCell::new(weather);
+    // The loop's observers and the stages between loops write to the same view in turn.
+    let view = RefCell::new(View::open(args.dashboard && !args.look.quiet, session, folder, stop, weather));
     let mut metrics = MetricsFile::append(&folder.metrics())?;
-    let mut total = 0;
-    let mut screen = Callback(|event: &Event| {
-        let mut weather = weather.borrow_mut();
-        match event {
-            Event::Started { total_steps, .. } => total = *total_steps,
-            Event::Stepped(report) => weather.progress("train", report.step, total),
-            Event::Logged(row) => weather.training_row(&training_row(row)),
-            Event::Saved { path, .. } => weather.note(&format!("saved {}", path.display())),
-            Event::Ended(outcome) => weather.note(&format!(
-                "{} steps in {}",
-                count(outcome.steps),
-                duration(Duration::from_secs_f64(outcome.seconds))
-            )),
-        }
-    });
+    let mut monitor = Monitor::start(folder, session, |news| view.borrow_mut().news(news))?;
+    let mut screen = Callback(|event: &Event| view.borrow_mut().event(event));
     let measure = Measure {
         answers: args.answers,
         max_new_tokens: args.max_new_tokens,
     };
-    Ok(finetune(
+    let report = finetune(
         session,
         folder,
         measure,
-        &mut [&mut metrics, &mut screen],
-        Some(stop),
-        |stage| {
-            show_stage(&mut weather.borrow_mut(), &stage);
-        },
-    )?)
+        &mut [&mut metrics, &mut monitor, &mut screen],
+        Some(&**stop),
+        |stage| view.borrow_mut().stage(&stage),
+    );
+    drop(monitor);
+    view.into_inner().close();
+    Ok(report?)
 }
 
-fn training_row(row: &llm_train::observe::LogRow) -> TrainingRow {
+pub(crate) fn training_row(row: &llm_train::observe::LogRow) -> TrainingRow {
     TrainingRow {
         step: row.step,
         loss: row.loss,
@@ -153,7 +162,7 @@ fn training_row(row: &llm_train::observe::LogRow) -> TrainingRow {
     }
 }
 
-fn show_stage(weather: &mut Weather, stage: &Stage) {
+pub(crate) fn show_stage(weather: &mut Weather, stage: &Stage) {
     match stage {
         Stage::Audited(audit) => weather.note(&format!(
             "gradient audit: {} tensors equal the slow model's, largest difference {:.1e} ({}), \

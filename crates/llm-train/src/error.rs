@@ -43,6 +43,16 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A check before training that found a fault, by the fault's name.
+    #[error("check `{name}`: {problem}")]
+    Check {
+        /// The name of the fault, as in [`crate::monitor::sabotage::Fault`].
+        name: &'static str,
+        /// What was found and where.
+        problem: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// NaN or infinity in a loss or gradient.
     #[error("step {step}: {what} is {value}")]
     NotFinite {
@@ -127,7 +137,7 @@ impl Error {
     /// 130 asked to stop.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Audit { .. } => 1,
+            Self::Audit { .. } | Self::Check { .. } => 1,
             Self::Interrupted { .. } => 130,
             Self::NotFinite { .. } | Self::Core(llm_core::Error::NotFinite { .. }) => 4,
             Self::Io { .. } | Self::Core(llm_core::Error::Io { .. }) => 3,
@@ -152,6 +162,7 @@ impl Error {
                  \"input\", \"output\"}, one JSON object a line"
             }
             Self::Config { .. } => "configs/train.yaml shows the keys with what they mean",
+            Self::Check { hint, .. } => hint,
             Self::Audit { .. } => "the model code loses this gradient; nothing was trained",
             Self::NotFinite { .. } => {
                 "lower `lr`, raise `warmup_ratio`, or look for bad values in the weights"

@@ -10,7 +10,8 @@
 //! 5. [`evaluate`], [`bootstrap`]: what came of it, with intervals
 //! 6. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
-//! 7. [`chars`]: a model that reads characters, from one page of text
+//! 7. [`monitor`]: who watches a run: event files, warnings, checks by name, planted faults, diagnoses
+//! 8. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -30,6 +31,7 @@ pub mod failure;
 pub mod finetune;
 pub mod labels;
 pub mod model;
+pub mod monitor;
 pub mod observe;
 pub mod optimizer;
 pub mod order;

@@ -32,7 +32,7 @@ use crate::evaluate::{Answer, exact_match, example_losses, greedy};
 use crate::labels::Example;
 use crate::model::LanguageModel;
 use crate::observe::{Observer, Outcome};
-use crate::optimizer::{AdamW, decays};
+use crate::optimizer::AdamW;
 use crate::prompt::Codec;
 use crate::runs::{RunFolder, environment, file_hashes};
 use crate::step::Stepper;
@@ -70,10 +70,12 @@ pub struct Session {
     pub device_reason: String,
     /// What a person should know before trusting the numbers, one line each.
     pub warnings: Vec<String>,
+    /// Which faults are planted and which checks may fail.
+    pub monitor: crate::monitor::Plan,
     /// The base model's folder; `None` for a new model.
     base: Option<PathBuf>,
     /// The folder with the tokenizer.
-    tokenizer_folder: PathBuf,
+    pub(crate) tokenizer_folder: PathBuf,
     device: Device,
 }
 
@@ -130,6 +132,7 @@ impl Session {
             dataset,
             device_reason: chosen.reason,
             warnings,
+            monitor: crate::monitor::Plan::default(),
             base: base.map(Path::to_path_buf),
             tokenizer_folder,
             device: chosen.device,
@@ -163,9 +166,7 @@ impl Session {
     /// # Errors
     /// The first tensor whose gradient is missing or wrong.
     pub fn audit(&self) -> Result<AuditReport> {
-        let mut rows: Vec<&Example> = self.dataset.train.iter().take(64).collect();
-        rows.sort_by_key(|example| example.ids.len());
-        let rows: Vec<Example> = rows.into_iter().take(AUDIT_ROWS).map(shorten).collect();
+        let rows = self.audit_rows();
         let rows: Vec<&Example> = rows.iter().collect();
         let batch = collate(&rows, self.codec.pad(), &self.device)?;
         let scale = 1.0 / batch.supervised as f64;
@@ -176,8 +177,15 @@ impl Session {
             Products::Exact => None,
         };
         audit_within(&self.parameters, ops, self.config.seed, tolerance, |ops| {
-            Ok(self.model.loss(&batch, &Pass::eval(ops), scale)?)
+            Ok(self.planted().loss(&batch, &Pass::eval(ops), scale)?)
         })
+    }
+
+    /// A few short rows: enough for every path of the model, little work.
+    pub(crate) fn audit_rows(&self) -> Vec<Example> {
+        let mut rows: Vec<&Example> = self.dataset.train.iter().take(64).collect();
+        rows.sort_by_key(|example| example.ids.len());
+        rows.into_iter().take(AUDIT_ROWS).map(shorten).collect()
     }
 
     /// Trains. With a run folder the settings, the log and checkpoints are written there.
@@ -204,8 +212,9 @@ impl Session {
             Some(run) => Some(self.start_folder(run, facts)?),
             None => None,
         };
+        let model = self.planted();
         let mut trainer = Trainer {
-            model: &self.model,
+            model: &model,
             stepper,
             train: &self.dataset.train,
             validation: &self.dataset.validation,
@@ -219,8 +228,7 @@ impl Session {
     }
 
     fn stepper(&self, total_steps: u64) -> Result<Stepper> {
-        let embeddings = self.config.decay_embeddings;
-        let decay = |name: &str, shape: &[usize]| decays(name, shape, embeddings);
+        let decay = |name: &str, shape: &[usize]| self.decays(name, shape);
         let norm = self.config.max_grad_norm;
         Ok(Stepper {
             parameters: self.parameters.clone(),

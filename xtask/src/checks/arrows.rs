@@ -6,9 +6,10 @@ use super::verdict;
 use crate::workspace::{Package, Workspace};
 
 /// What each crate may use of ours. `llm-cli` may use all; lessons and benches all but `llm-cli`.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("llm-core", &[]),
     ("llm-show", &[]),
+    ("llm-dashboard", &[]),
     ("llm-store", &["llm-core"]),
     ("llm-hub", &["llm-store"]),
     ("llm-train", &["llm-core", "llm-store"]),

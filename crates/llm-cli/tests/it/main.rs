@@ -16,3 +16,5 @@ mod formulas;
 mod learner;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod watch;

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder with a tokenizer, a model shape, rows and settings.
-struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         let trainer = Trainer::new(280, PreTokenizer::qwen2().unwrap());
         let learned = trainer
@@ -46,18 +46,22 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    fn train<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Output {
+    pub(crate) fn train<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Output {
         let all = ["train", "--config", "train.yaml", "--threads", "1"]
             .into_iter()
             .chain(more);
+        self.deeper(all)
+    }
+
+    pub(crate) fn deeper<'a>(&self, all: impl IntoIterator<Item = &'a str>) -> Output {
         Run::new(env!("CARGO_BIN_EXE_deeper"))
             .folder(self.0.path())
             .args(all)

@@ -21,6 +21,10 @@ mod mini_gpt;
 #[cfg(test)]
 mod mini_gpt_text;
 #[cfg(test)]
+mod monitor_events;
+#[cfg(test)]
+mod monitor_faults;
+#[cfg(test)]
 mod repeat;
 #[cfg(test)]
 mod steps;
