@@ -20,6 +20,7 @@ mod next;
 mod report;
 mod run;
 mod tokenize;
+mod trace;
 mod train;
 mod watch;
 

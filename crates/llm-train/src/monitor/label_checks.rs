@@ -13,14 +13,21 @@ use crate::session::Session;
 /// Fewer rows say nothing about how rows differ.
 const FEWEST: usize = 8;
 
-/// All examples of a session with names for messages, training ones first.
-fn examples(session: &Session) -> impl Iterator<Item = (String, &Example)> {
-    let named = |part: &'static str| {
-        move |(index, example): (usize, _)| (format!("{part} example {index}"), example)
-    };
+/// Where an example stands, for messages.
+struct Place(&'static str, usize);
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} example {}", self.0, self.1)
+    }
+}
+
+/// All examples of a session, training ones first.
+fn examples(session: &Session) -> impl Iterator<Item = (Place, &Example)> {
     let train = session.dataset.train.iter().enumerate();
     let held = session.dataset.validation.iter().enumerate();
-    train.map(named("training")).chain(held.map(named("held-out")))
+    let train = train.map(|(index, example)| (Place("training", index), example));
+    train.chain(held.map(|(index, example)| (Place("held-out", index), example)))
 }
 
 /// Whether the rows are prompts with answers; in plain text every token counts.
@@ -30,7 +37,7 @@ fn has_prompts(session: &Session) -> bool {
 
 /// A label is its own token or none: targets move by one when batches are made, not before.
 pub(super) fn labels_are_tokens(session: &Session) -> Found {
-    for (name, Example { ids, labels }) in examples(session) {
+    for (name, Example { ids, labels, .. }) in examples(session) {
         if ids.len() != labels.len() {
             let problem = format!("{name} has {} tokens and {} labels", ids.len(), labels.len());
             return fault(Fault::LabelsShifted, problem);
@@ -70,7 +77,8 @@ pub(super) fn ends_are_learned(session: &Session) -> Found {
     }
     let stop = session.codec.stop_tokens();
     let stops = |label: i64| stop.iter().any(|&id| i64::from(id) == label);
-    let whole = || examples(session).filter(|(_, e)| e.ids.len() < session.config.max_length);
+    let most = session.config.max_length;
+    let whole = || examples(session).filter(move |(_, example)| example.ids.len() < most);
     let open = |example: &Example| {
         let last = example.labels.iter().rev().find(|&&label| label != IGNORE_INDEX);
         !last.is_some_and(|&label| stops(label))

@@ -55,12 +55,12 @@ fn missing_adapters(session: &Session) -> Option<String> {
         if !names.contains(other.as_str()) {
             return Some(other);
         }
-        let Some(own) = (0..layers).map(|layer| format!(".{layer}.")).find(|own| name.contains(own))
-        else {
+        let mut parts = (0..layers).map(|layer| format!(".{layer}."));
+        let Some(own) = parts.find(|part| name.contains(part.as_str())) else {
             continue;
         };
-        let others = (0..layers).map(|layer| name.replace(&own, &format!(".{layer}.")));
-        if let Some(missing) = others.into_iter().find(|other| !names.contains(other.as_str())) {
+        let mut others = (0..layers).map(|layer| name.replace(&own, &format!(".{layer}.")));
+        if let Some(missing) = others.find(|other| !names.contains(other.as_str())) {
             return Some(missing);
         }
     }

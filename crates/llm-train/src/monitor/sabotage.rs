@@ -235,7 +235,7 @@ fn relabel(session: &mut Session, fault: Fault) {
     let (pad, most) = (session.codec.pad(), session.config.max_length);
     let dataset = &mut session.dataset;
     for example in dataset.train.iter_mut().chain(&mut dataset.validation) {
-        let Example { ids, labels } = example;
+        let Example { ids, labels, .. } = example;
         match fault {
             Fault::PromptSupervised => *labels = ids.iter().map(|&id| i64::from(id)).collect(),
             Fault::EosUnsupervised => {
