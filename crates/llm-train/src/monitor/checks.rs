@@ -97,7 +97,7 @@ pub fn before_training(session: &Session, run: &RunFolder) -> Result<AuditReport
 fn all(session: &Session) -> Result<Vec<(&'static str, Found)>> {
     let mut found = vec![
         label_checks::labels_are_tokens(session),
-        label_checks::prompts_are_masked(session),
+        label_checks::prompts_are_masked(session)?,
         label_checks::ends_are_learned(session),
         label_checks::pads_are_masked(session),
         label_checks::rows_differ(session),

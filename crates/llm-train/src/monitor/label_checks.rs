@@ -6,6 +6,7 @@ use llm_core::ops::IGNORE_INDEX;
 
 use super::checks::{Found, fault};
 use super::sabotage::Fault;
+use crate::Result;
 use crate::data::DataFormat;
 use crate::labels::Example;
 use crate::session::Session;
@@ -55,19 +56,41 @@ pub(super) fn labels_are_tokens(session: &Session) -> Found {
     Found::Sound
 }
 
-/// Prompts are not learned: in most rows some token after the first does not count.
-pub(super) fn prompts_are_masked(session: &Session) -> Found {
+/// Prompts are not learned: in most rows some token after the first does not count, and in a few
+/// held-out rows none of the ids that generation would be given counts.
+pub(super) fn prompts_are_masked(session: &Session) -> Result<Found> {
     if !has_prompts(session) {
-        return Found::NotHere("plain text has no prompts");
+        return Ok(Found::NotHere("plain text has no prompts"));
+    }
+    for row in session.dataset.validation_rows.iter().take(FEWEST) {
+        // What the assistant said earlier counts too.
+        if row.prompt().iter().any(|message| message.role == "assistant") {
+            continue;
+        }
+        let prompt = session.codec.prompt_ids(row.prompt())?;
+        let (Some(example), _) = session.codec.example(row, session.config.max_length)? else {
+            continue;
+        };
+        let labels = example.labels.iter().take(prompt.len());
+        let learned = labels.filter(|&&label| label != IGNORE_INDEX).count();
+        if example.ids.starts_with(&prompt) && learned > 0 {
+            let problem = format!(
+                "{}:{}: {learned} of the {} tokens of the prompt count",
+                row.path.display(),
+                row.line,
+                prompt.len()
+            );
+            return Ok(fault(Fault::PromptSupervised, problem));
+        }
     }
     let whole = |example: &Example| !example.labels.iter().skip(1).any(|&l| l == IGNORE_INDEX);
     let count = examples(session).filter(|(_, example)| whole(example)).count();
     let all = examples(session).count();
     if 2 * count <= all {
-        return Found::Sound;
+        return Ok(Found::Sound);
     }
     let problem = format!("in {count} of {all} examples every token counts, the prompt's too");
-    fault(Fault::PromptSupervised, problem)
+    Ok(fault(Fault::PromptSupervised, problem))
 }
 
 /// Answers end with a token that ends generation, and it counts; rows that were cut are left out.
