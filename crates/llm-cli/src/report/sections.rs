@@ -158,10 +158,17 @@ fn answers(page: &mut Page, record: &Record) {
     if record.samples.is_empty() {
         return;
     }
-    page.section("Answers to held-out prompts");
-    let text = |row: &Value, key: &str| short(row[key].as_str().unwrap_or_default());
-    let keys = ["prompt", "expected", "before", "after"];
-    let row = |row: &Value| Vec::from(keys.map(|key| Cell::from(text(row, key))));
+    page.section("Answers");
+    let text = |row: &Value, key: &str| match &row[key] {
+        Value::String(text) => short(text),
+        Value::Null => String::new(),
+        other => short(&other.to_string()),
+    };
+    // Samples on the way have a step and an answer, those around training a before and an after.
+    let known = ["step", "prompt", "expected", "answer", "before", "after"];
+    let used = |key: &&str| record.samples.iter().any(|row| !row[*key].is_null());
+    let keys: Vec<&str> = known.into_iter().filter(used).collect();
+    let row = |row: &Value| keys.iter().map(|key| Cell::from(text(row, key))).collect();
     page.table(&keys, record.samples.iter().take(SHOWN).map(row));
     more(page, record.samples.len());
 }
