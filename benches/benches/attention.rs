@@ -13,7 +13,7 @@ use llm_core::ops::{AttentionSpec, Ops};
 use llm_core::rng::{Purpose, normal, stream};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 const HEADS: usize = 12;
 const HEAD_SIZE: usize = 64;

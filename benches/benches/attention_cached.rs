@@ -18,7 +18,7 @@ use llm_core::rng::{Purpose, normal, standard_normal, stream};
 use ndarray::Array2;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 const HEADS: usize = 12;
 const HEAD_SIZE: usize = 64;

@@ -13,7 +13,7 @@ use llm_core::ops::Ops;
 use llm_core::rng::{Purpose, normal, stream};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 /// N and V of the large GPT over characters, and of a LoRA step of 2 x 256 tokens.
 const SHAPES: [(usize, usize); 2] = [(2048, 65), (512, 32_768)];

@@ -9,7 +9,7 @@ use llm_benches::Workload;
 use llm_benches::decode::{Decode, DecodeShape};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 /// The named sizes, and the large one after a long text.
 const SHAPES: [DecodeShape; 3] = [

@@ -17,7 +17,7 @@ use llm_core::ops::{Ops, PackedWeight};
 use llm_core::rng::{Purpose, normal, stream};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 /// I and O of the two matrices of a feed-forward block at width 384, and of one at width 1,024.
 const WEIGHTS: [(usize, usize); 3] = [(384, 1536), (1536, 384), (1024, 3072)];

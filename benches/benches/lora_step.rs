@@ -10,7 +10,7 @@ use llm_benches::Workload;
 use llm_benches::lora::{LoraShape, LoraStep};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 #[expect(clippy::expect_used, reason = "criterion takes no error")]
 fn bench(criterion: &mut Criterion) {
@@ -21,6 +21,7 @@ fn bench(criterion: &mut Criterion) {
         tokens: 64,
         r: 16,
         lora_alpha: 32,
+        sizes: None,
     };
     let mut group = shared::group(criterion, "lora_step");
     let mut step = LoraStep::new(&shape).expect("memory for the weights");

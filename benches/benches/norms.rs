@@ -14,7 +14,7 @@ use llm_core::ops::Ops;
 use llm_core::rng::{Purpose, normal, stream};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 const EPS: f64 = 1e-5;
 /// N and C of the large GPT and of Qwen3-0.6B.

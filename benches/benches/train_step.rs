@@ -11,7 +11,7 @@ use llm_benches::train::TrainStep;
 use llm_core::ops::Ops;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 #[expect(clippy::expect_used, reason = "criterion takes no error")]
 fn bench(criterion: &mut Criterion) {

@@ -10,7 +10,7 @@
 //!
 //! | key | meaning |
 //! |---|---|
-//! | `work` | `train`, `attention`, `lora`, `decode`, `fit`, or `forget` to drop all that lives |
+//! | `work` | `train`, `attention`, `lora`, `decode`, `fit`, `rows`, or `forget` to drop all that lives |
 //! | `steps` | runs with the clock, 10 by default; 0 only builds |
 //! | `warm_up` | runs before them; by default 2 when the work is new and none later |
 //! | `score` | whether to say how good the result is |
@@ -28,6 +28,7 @@ use crate::decode::{Decode, DecodeShape};
 use crate::fit::{Fit, FitShape};
 use crate::lora::{LoraShape, LoraStep};
 use crate::measure::{Times, peak_memory};
+use crate::rows::{Rows, RowsShape};
 use crate::shape::GptShape;
 use crate::train::TrainStep;
 use crate::{Result, Workload};
@@ -44,6 +45,7 @@ enum Order {
     Lora(LoraShape),
     Decode(DecodeShape),
     Fit(FitShape),
+    Rows(RowsShape),
 }
 
 impl Order {
@@ -54,6 +56,7 @@ impl Order {
             Self::Lora(shape) => Box::new(LoraStep::new(shape)?),
             Self::Decode(shape) => Box::new(Decode::new(shape.model()?, shape.context)?),
             Self::Fit(fit) => Box::new(Fit::new(fit)?),
+            Self::Rows(rows) => Box::new(Rows::new(rows)?),
         })
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use llm_core::config::ModelConfig;
 use llm_core::lora::{LoraConfig, attach};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
-use llm_core::ops::{IGNORE_INDEX, Ops};
+use llm_core::ops::{IGNORE_INDEX, Ops, Products};
 use llm_core::params::Mode;
 use llm_train::optimizer::AdamWConfig;
 use llm_train::step::Stepper;
@@ -38,20 +38,64 @@ pub struct LoraShape {
     pub r: usize,
     /// α
     pub lora_alpha: u32,
+    /// L, C, F and V of a smaller model than the configuration's.
+    #[serde(skip)]
+    pub sizes: Option<[usize; 4]>,
 }
+
+/// R and α of the named shapes.
+const RANK: (usize, u32) = (16, 32);
 
 fn f32_name() -> String {
     "f32".into()
 }
 
 impl LoraShape {
+    /// The shape called `tiny`, `small` or `large`, over a base of this number type.
+    pub fn named(name: &str, dtype: &str) -> Option<Self> {
+        let ([batch, tokens], sizes) = match name {
+            "tiny" => ([1, 8], Some([1, 32, 48, 64])),
+            "small" => ([4, 128], Some([6, 256, 768, 4096])),
+            "large" => ([2, 256], None),
+            _ => return None,
+        };
+        let (dtype, (r, lora_alpha)) = (dtype.to_owned(), RANK);
+        Some(Self {
+            config: None,
+            dtype,
+            batch,
+            tokens,
+            r,
+            lora_alpha,
+            sizes,
+        })
+    }
+
+    /// The sizes by their letters.
+    ///
+    /// # Errors
+    /// As [`LoraShape::model`].
+    pub fn label(&self) -> Result<String> {
+        let (config, Self { batch, tokens, r, dtype, .. }) = (self.model()?, self);
+        let (l, c) = (config.num_hidden_layers, config.hidden_size);
+        Ok(format!("{dtype}/L={l}/C={c}/T={tokens}/B={batch}/R={r}"))
+    }
+
     /// Reads the configuration.
     ///
     /// # Errors
     /// A file that cannot be read or is no configuration.
     pub fn model(&self) -> Result<ModelConfig> {
         let Some(path) = &self.config else {
-            return Ok(ModelConfig::from_json(QWEN3_CONFIG)?);
+            let mut config = ModelConfig::from_json(QWEN3_CONFIG)?;
+            if let Some([layers, channels, inner, vocabulary]) = self.sizes {
+                config.num_hidden_layers = layers;
+                config.layer_windows.truncate(layers);
+                config.hidden_size = channels;
+                config.intermediate_size = inner;
+                config.vocab_size = vocabulary;
+            }
+            return Ok(config);
         };
         let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
             path: path.clone(),
@@ -90,6 +134,10 @@ impl LoraStep {
             target_modules: ["q_proj", "k_proj", "v_proj"].map(String::from).to_vec(),
             use_rslora: false,
         };
+        if dtype == DType::BF16 && Products::rounding_is_fast() {
+            // What `bf16: true` of a training run does on such a processor.
+            model.set_products(Products::Rounded);
+        }
         let parameters = attach(&mut model, &adapters, SEED)?;
         let (b, t, v) = (shape.batch, shape.tokens, config.vocab_size);
         let ids = (0..b * t).map(|i| token(i, v)).collect();

@@ -40,6 +40,7 @@ pub(crate) fn stepper(
         optimizer,
         schedule,
         max_grad_norm,
+        scaler: None,
     })
 }
 

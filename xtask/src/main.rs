@@ -7,6 +7,7 @@
 //! cargo xtask readme                   writes README.md's lesson table and llm-show's cards
 //! cargo xtask cold-build               writes the crates that a first lesson compiles
 //! cargo xtask sanitize                 llm-core's tests under AddressSanitizer
+//! cargo xtask torture [KILLS]          kills of `deeper train`, a hundred without a number
 //! ```
 //!
 //! A check is one file under `checks/` with one function from the [`workspace::Workspace`] to a
@@ -16,6 +17,7 @@ mod checks;
 mod run;
 mod sanitize;
 mod source;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -45,8 +47,11 @@ fn execute(arguments: &[String]) -> Result<bool> {
         ["readme"] => checks::catalogue::write(&Workspace::load()?).map(|()| true),
         ["cold-build"] => checks::cold_build::write(&Workspace::load()?).map(|()| true),
         ["sanitize"] => sanitize::run(&Workspace::load()?).map(|()| true),
+        ["torture"] => torture::run(&Workspace::load()?, None).map(|()| true),
+        ["torture", kills] => torture::run(&Workspace::load()?, Some(kills)).map(|()| true),
         _ => bail!(
-            "expected `check [NAME..]`, `check --except NAME..`, `readme`, `cold-build` or `sanitize`"
+            "expected `check [NAME..]`, `check --except NAME..`, `readme`, `cold-build`, \
+             `sanitize` or `torture [KILLS]`"
         ),
     }
 }

@@ -18,7 +18,7 @@ use llm_core::kernels::{peak, pool};
 use llm_core::ops::Ops;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 const PEAK_TIME: Duration = Duration::from_millis(500);
 
@@ -40,6 +40,7 @@ struct Args {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    llm_alloc::keep_memory();
     let args = Args::parse();
     if let Some(threads) = args.threads {
         pool::set_threads(threads.get())?;

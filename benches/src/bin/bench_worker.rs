@@ -12,7 +12,7 @@ use clap::Parser;
 use llm_benches::job::Desk;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 /// Measures what the lines on stdin ask for, one line of JSON each way.
 #[derive(Parser)]
@@ -23,6 +23,7 @@ struct Args {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    llm_alloc::keep_memory();
     let args = Args::parse();
     if let Some(threads) = args.threads {
         llm_core::kernels::pool::set_threads(threads.get())?;

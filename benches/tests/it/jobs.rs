@@ -79,3 +79,26 @@ fn a_run_in_pieces_learns_its_text() {
     let over = desk.answer(&job(1, false));
     assert!(over["error"].as_str().unwrap().contains("over"), "{over}");
 }
+
+#[test]
+fn rows_are_loaded_checked_and_tokenized() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |prompt: &str| json!({"prompt": prompt, "completion": "the heart"}).to_string();
+    let data = folder.path().join("rows.jsonl");
+    std::fs::write(&data, [row("a"), row("b"), row("a")].join("\n")).unwrap();
+    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/../output_models/deeper-base");
+    let job = |stage: &str| {
+        let job = json!({
+            "work": "rows", "data": data, "stage": stage, "max_length": 64, "steps": 1, "warm_up": 0,
+            "tokenizer": tokenizer, "cache": folder.path().join("cache"), "score": true,
+        });
+        job.to_string()
+    };
+    let mut desk = Desk::default();
+    assert_eq!(desk.answer(&job("load"))["tokens"], 3);
+    let checked = desk.answer(&job("check"));
+    assert_eq!((&checked["tokens"], &checked["score"]), (&json!(3), &json!(1.0)));
+    let tokens = desk.answer(&job("tokenize"))["tokens"].as_u64().unwrap();
+    assert!((9..60).contains(&tokens), "{tokens}");
+    assert_eq!(std::fs::read_dir(folder.path().join("cache")).unwrap().count(), 1);
+}

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use llm_benches::attention::{Attention, AttentionShape, Part};
 use llm_benches::decode::{Decode, DecodeShape};
+use llm_benches::lora::{LoraShape, LoraStep};
 use llm_benches::measure::{page_faults, peak_memory, per_second};
 use llm_benches::train::TrainStep;
 use llm_benches::{GptShape, Times, Workload};
@@ -30,6 +31,8 @@ const HEADS: [usize; 2] = [12, 64];
 enum What {
     /// A training step of a GPT: forward, loss, backward, clipping, AdamW
     Train,
+    /// A step of low-rank adapters on the frozen base of a Qwen3
+    Lora,
     /// Causal attention, alone and with its gradients
     Attention,
     /// One token after a text that is in the cache
@@ -41,9 +44,9 @@ enum What {
 enum BenchSize {
     /// For a test of the command
     Tiny,
-    /// 0.8 million parameters; attention over 512 tokens
+    /// 0.8 million parameters; attention over 512 tokens; adapters on 5.8 million
     Small,
-    /// 10.7 million parameters; attention over 2,048 tokens
+    /// 10.7 million parameters; attention over 2,048 tokens; adapters on the shape of Qwen3-0.6B
     Large,
 }
 
@@ -93,6 +96,9 @@ pub(crate) struct BenchArgs {
     /// With `decode`: tokens in the cache
     #[arg(long, value_name = "N")]
     context: Option<usize>,
+    /// With `lora`: a base in bf16, and products of rounded numbers where the processor has them
+    #[arg(long)]
+    bf16: bool,
     /// Also show where the time of a run goes, operation by operation
     #[arg(long)]
     profile: bool,
@@ -119,6 +125,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     crate::model::threads(&args.tool)?;
     if args.what != What::Decode && (args.model.is_some() || args.context.is_some()) {
         bail!("--model and --context belong to `deeper bench decode`");
+    }
+    if args.what != What::Lora && args.bf16 {
+        bail!("--bf16 belongs to `deeper bench lora`");
     }
     let peak = peak::flops_per_second(PEAK_TIME);
     let mut weather = llm_show::stderr_weather(&args.tool.look);
@@ -159,6 +168,14 @@ fn workloads(args: &BenchArgs, size: BenchSize) -> Result<Vec<Named>> {
             };
             let work = TrainStep::new(&shape, Ops::Fused)?;
             vec![(format!("train {}", shape.label()), Box::new(work))]
+        }
+        What::Lora => {
+            let dtype = if args.bf16 { "bf16" } else { "f32" };
+            let Some(shape) = LoraShape::named(size.name(), dtype) else {
+                bail!("no shape is called {}", size.name());
+            };
+            let name = format!("lora {}", shape.label()?);
+            vec![(name, Box::new(LoraStep::new(&shape)?))]
         }
         What::Attention => {
             let [heads, head_size] = HEADS;

@@ -5,24 +5,30 @@
 
 mod amount;
 mod bench;
+mod convert;
 mod cost;
 mod course;
+mod data;
 mod diagnose;
+mod eval;
 mod exercises;
+mod export;
 mod failure;
 mod generate;
 mod hash;
 mod inspect;
 mod lessons;
 mod logits;
+mod merge;
+mod metrics;
 mod model;
 mod next;
+mod publish;
 mod report;
 mod run;
 mod tokenize;
 mod trace;
 mod train;
-mod watch;
 
 use std::process::ExitCode;
 
@@ -34,7 +40,7 @@ use llm_show::LookArgs;
 /// Page faults of large tensors cost up to a third of a training step with the system allocator.
 /// Allocations are counted while a profile is recorded, and only then.
 #[global_allocator]
-static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+static ALLOCATOR: Counting<llm_alloc::MiMalloc> = Counting(llm_alloc::MiMalloc);
 
 /// From text to a trained, fine-tuned language model, on the machine you own.
 #[derive(Parser)]
@@ -61,18 +67,27 @@ enum Verb {
     /// Print the token ids of a text
     Tokenize(tokenize::TokenizeArgs),
     Inspect(inspect::InspectArgs),
+    Convert(convert::ConvertArgs),
+    Metrics(metrics::MetricsArgs),
     /// Print one digest over all files of a checkpoint
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
     Diagnose(diagnose::DiagnoseArgs),
     Report(report::ReportArgs),
+    Eval(eval::EvalArgs),
+    Data(data::DataArgs),
+    Merge(merge::MergeArgs),
+    Export(export::ExportArgs),
+    Publish(publish::PublishArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
     Cost(cost::CostArgs),
 }
 
 fn main() -> ExitCode {
+    llm_alloc::keep_memory();
+    convert::install_parquet();
     let (look, result) = dispatch(Cli::parse().verb);
     match result {
         Ok(code) => ExitCode::from(code),
@@ -92,10 +107,17 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Logits(args) => (args.tool.look, done(logits::run(&args))),
         Verb::Tokenize(args) => (args.tool.look, done(tokenize::run(&args))),
         Verb::Inspect(args) => (args.look(), done(inspect::run(&args))),
+        Verb::Convert(args) => (args.look, done(convert::run(&args))),
+        Verb::Metrics(args) => (args.tool.look, done(metrics::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
-        Verb::Train(args) => (args.look, done(train::run(&args))),
         Verb::Diagnose(args) => (args.look, diagnose::run(&args)),
         Verb::Report(args) => (args.look, done(report::run(&args))),
+        Verb::Data(args) => (args.look(), data::run(&args)),
+        Verb::Train(args) => (args.look, train::run(&args)),
+        Verb::Eval(args) => (args.look, done(eval::run(&args))),
+        Verb::Merge(args) => (args.look, done(merge::run(&args))),
+        Verb::Export(args) => (args.look(), done(export::run(&args))),
+        Verb::Publish(args) => (args.look, done(publish::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }

@@ -12,8 +12,10 @@ pub(crate) fn write<'p>(
     path: &Path,
     profiles: impl Iterator<Item = (&'p str, &'p Profile)>,
 ) -> Result<()> {
-    let events: Vec<Value> =
-        profiles.enumerate().flat_map(|(index, (name, profile))| events(index, name, profile)).collect();
+    let events: Vec<Value> = profiles
+        .enumerate()
+        .flat_map(|(index, (name, profile))| events(index, name, profile))
+        .collect();
     let trace = json!({ "displayTimeUnit": "ms", "traceEvents": events });
     llm_store::atomic::write_file(path, trace.to_string().as_bytes())?;
     Ok(())

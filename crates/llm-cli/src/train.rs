@@ -1,34 +1,48 @@
 //! `deeper train`: LoRA, full fine-tuning or pretraining, as a file says.
 
+mod log;
+mod lr_range;
+mod signals;
+mod sweep;
+mod watch;
+
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use llm_show::number::{bytes, count, number, percent};
-use llm_show::{Cell, DTypeName, DeviceName, LookArgs, Screen, Table, TrainingRow, Weather};
+use llm_show::{Cell, DTypeName, DeviceName, LookArgs, Screen, Table, Weather};
 use llm_train::config::TrainConfig;
 use llm_train::finetune::{BeforeAfter, FinetuneReport, Measure, Stage, finetune};
 use llm_train::monitor::Monitor;
 use llm_train::monitor::sabotage::Fault;
-use llm_train::observe::{Callback, Event, MetricsFile};
+use llm_train::observe::{Callback, Event, MetricsFile, Observer, SamplesFile};
+use llm_train::resume::run_folder;
 use llm_train::runs::RunFolder;
 use llm_train::session::Session;
 
-use crate::watch::View;
+use self::log::LogForm;
+use self::signals::Signals;
+use self::watch::View;
 
 /// Train a model or an adapter as a file of settings says; the last lines say what came of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Files written: output_models/runs/<time>-<name>/ with config_used.yaml, \
 env.json, data.json, checks.json, metrics.jsonl, system.jsonl, warnings.jsonl, metrics.json, \
-samples.jsonl, report.html, logs/ for TensorBoard, checkpoints/ and model/, and failure.json when it \
-fails; output_models/runs/latest points to it.\n\nExamples:\n  deeper train --config configs/train.yaml\n  \
+samples.jsonl, report.html, logs/ for TensorBoard, checkpoints/ and model/, and error.json when it \
+fails; output_models/runs/latest points to it.\n\nCtrl-C and SIGTERM write a checkpoint after the step \
+that is being computed and exit with 130 or 143; a second one ends at once.\n\nExamples:\n  \
+deeper train --config configs/train.yaml\n  \
 deeper train --config configs/train.yaml lr=1e-4 epochs=1\n  \
-deeper train --config configs/train.yaml resume_from=output_models/runs/latest/checkpoints/step-00000100"
+deeper train --config configs/train.yaml --resume\n  \
+deeper train --config configs/train.yaml resume_from=output_models/runs/latest/checkpoints/step-00000100\n  \
+deeper train --config configs/train.yaml --lr-range=1e-6..1\n  \
+deeper train --config configs/train.yaml 'sweep={lr: [1e-3, 3e-3], lora_r: [4, 16]}'"
 )]
 pub(crate) struct TrainArgs {
     /// Where to compute, instead of the file's `device`
@@ -60,42 +74,119 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     dashboard: bool,
     /// Plant a fault, to see how it looks and how it is found
-    #[arg(long, value_name = "FAULT", value_parser = crate::watch::fault_parser())]
+    #[arg(long, value_name = "FAULT", value_parser = watch::fault_parser())]
     sabotage: Option<Fault>,
     /// Train although this check finds its fault; may be given several times
-    #[arg(long, value_name = "CHECK", value_parser = crate::watch::check_parser())]
+    #[arg(long, value_name = "CHECK", value_parser = watch::check_parser())]
     allow: Vec<String>,
+    /// Go on with a run: its folder, or a checkpoint of it [default without WHERE: the latest run]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "latest",
+        value_name = "WHERE"
+    )]
+    resume: Option<PathBuf>,
+    /// Print the resolved settings, every key, and stop
+    #[arg(long)]
+    show_config: bool,
+    /// Rows of the log on stderr
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    log: LogForm,
+    /// Instead of training, raise the rate from LOW to HIGH and suggest one (1e-6..1)
+    #[arg(long, value_parser = lr_range::parse, value_name = "LOW..HIGH", require_equals = true)]
+    lr_range: Option<(f64, f64)>,
+    /// Steps of --lr-range
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    lr_steps: u64,
     /// Settings that override the file's
     #[arg(value_name = "key=value")]
     overrides: Vec<String>,
 }
 
-pub(crate) fn run(args: &TrainArgs) -> Result<()> {
+pub(crate) fn run(args: &TrainArgs) -> Result<u8> {
     if let Some(threads) = args.threads {
         llm_core::kernels::pool::set_threads(threads.get())?;
     }
+    let mut config = TrainConfig::load(&args.config, &overrides(args))?;
+    config.resume_from = args.resume.clone().or(config.resume_from);
+    let mut screen = llm_show::stdout_screen(&args.look);
+    if args.show_config {
+        screen.raw(&config.to_yaml()?);
+        screen.finish()?;
+        return Ok(0);
+    }
+    let signals = Signals::listen()?;
+    let done = run_as_asked(args, config, &signals, &mut screen);
+    let code = signals.code(done, &args.look)?;
+    screen.finish()?;
+    Ok(code)
+}
+
+/// A sweep, a range test or one run.
+fn run_as_asked(
+    args: &TrainArgs,
+    config: TrainConfig,
+    signals: &Signals,
+    screen: &mut Screen,
+) -> Result<()> {
     let mut weather = llm_show::stderr_weather(&args.look);
-    let config = TrainConfig::load(&args.config, &overrides(args))?;
+    if let Some(ends) = args.lr_range {
+        let config = TrainConfig {
+            resume_from: None,
+            sweep: None,
+            ..config
+        };
+        let session = open(config)?;
+        let range = lr_range::range(ends, args.lr_steps);
+        return lr_range::run(&session, range, &mut weather, screen);
+    }
+    if config.sweep.is_some() {
+        return sweep::run(args, &config, signals, &mut weather, screen);
+    }
+    let resumed = match &config.resume_from {
+        Some(name) => run_folder(name, &config.output_dir)?,
+        None => None,
+    };
+    // Locked before anything is read from it.
+    let resumed = resumed.map(|path| RunFolder::reopen(&path)).transpose()?;
+    let (report, folder) = train_in(args, config, resumed, signals, &mut weather)?;
+    weather.fact("model", &folder.model().display().to_string());
+    result(screen, &report);
+    log::samples(screen, &folder.samples())
+}
+
+fn open(config: TrainConfig) -> Result<Session> {
     let base = match &config.model_name {
         Some(name) => Some(llm_hub::resolve(name)?),
         None => None,
     };
-    let mut session = Session::open(config, base.as_deref())?;
-    crate::watch::plan(&mut session, args.sabotage, &args.allow)?;
-    let folder = RunFolder::create(
-        &session.config.output_dir,
-        &session.config.run_name,
-        SystemTime::now(),
-    )?;
-    header(&mut weather, &session, &folder)?;
-    let stop = stop_flag()?;
-    let report = train(args, &session, &folder, &stop, &mut weather);
-    crate::watch::finish(&folder, &mut weather, report.as_ref().err());
-    let report = report?;
-    weather.fact("model", &folder.model().display().to_string());
-    let mut screen = llm_show::stdout_screen(&args.look);
-    result(&mut screen, &report);
-    Ok(screen.finish()?)
+    Ok(Session::open(config, base.as_deref())?)
+}
+
+/// One run in `folder`, or in a new one.
+fn train_in(
+    args: &TrainArgs,
+    config: TrainConfig,
+    folder: Option<RunFolder>,
+    signals: &Signals,
+    weather: &mut Weather,
+) -> Result<(FinetuneReport, RunFolder)> {
+    let mut session = open(config)?;
+    watch::plan(&mut session, args.sabotage, &args.allow)?;
+    let folder = match folder {
+        Some(folder) => folder,
+        None => RunFolder::create(
+            &session.config.output_dir,
+            &session.config.run_name,
+            SystemTime::now(),
+        )?,
+    };
+    header(weather, &session, &folder)?;
+    let report = train(args, &session, &folder, signals.stop(), weather);
+    watch::finish(&folder, weather, report.as_ref().err());
+    Ok((report?, folder))
 }
 
 /// The overrides of the command line, flags included.
@@ -112,15 +203,6 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     all
 }
 
-/// A flag that Ctrl-C and SIGTERM raise: the loop ends after its step, with a checkpoint.
-fn stop_flag() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&stop);
-    ctrlc::set_handler(move || raised.store(true, Ordering::SeqCst))
-        .context("cannot listen for Ctrl-C")?;
-    Ok(stop)
-}
-
 fn train(
     args: &TrainArgs,
     session: &Session,
@@ -129,40 +211,37 @@ fn train(
     weather: &mut Weather,
 ) -> Result<FinetuneReport> {
     // The loop's observers and the stages between loops write to the same view in turn.
-    let view = RefCell::new(View::open(args.dashboard && !args.look.quiet, session, folder, stop, weather));
+    let view = RefCell::new(View::open(args, session, folder, stop, weather));
     let mut metrics = MetricsFile::append(&folder.metrics())?;
+    let asked = !session.config.sample_prompts.is_empty();
+    let samples = asked.then(|| SamplesFile::append(&folder.samples()));
+    let mut samples = samples.transpose()?;
     let mut monitor = Monitor::start(folder, session, |news| view.borrow_mut().news(news))?;
     let mut screen = Callback(|event: &Event| view.borrow_mut().event(event));
     let measure = Measure {
         answers: args.answers,
         max_new_tokens: args.max_new_tokens,
     };
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut monitor, &mut screen];
+    if let Some(samples) = &mut samples {
+        observers.push(samples);
+    }
     let report = finetune(
         session,
         folder,
         measure,
-        &mut [&mut metrics, &mut monitor, &mut screen],
+        &mut observers,
         Some(&**stop),
-        |stage| view.borrow_mut().stage(&stage),
+        |stage| {
+            view.borrow_mut().stage(&stage);
+        },
     );
     drop(monitor);
     view.into_inner().close();
     Ok(report?)
 }
 
-pub(crate) fn training_row(row: &llm_train::observe::LogRow) -> TrainingRow {
-    TrainingRow {
-        step: row.step,
-        loss: row.loss,
-        val: row.val,
-        lr: row.lr,
-        grad: row.grad,
-        tokens_per_second: row.tokens_per_second,
-        eta: Duration::try_from_secs_f64(row.eta_seconds).ok(),
-    }
-}
-
-pub(crate) fn show_stage(weather: &mut Weather, stage: &Stage) {
+fn show_stage(weather: &mut Weather, stage: &Stage) {
     match stage {
         Stage::Audited(audit) => weather.note(&format!(
             "gradient audit: {} tensors equal the slow model's, largest difference {:.1e} ({}), \
@@ -252,6 +331,15 @@ fn data_rows(session: &Session) -> Vec<(&'static str, String)> {
             format!("{} examples", count(report.validation.examples as u64)),
         ),
         ("steps", steps),
+        (
+            "batches",
+            format!(
+                "{:?}, {} padding",
+                config.batching,
+                percent(report.batches.share())
+            )
+            .to_lowercase(),
+        ),
         (
             "lr",
             format!("{rate:e}, {kind:?}, weight decay {}", config.weight_decay),

@@ -314,7 +314,10 @@ mod tests {
         assert!(total.time <= whole, "{:?} of {whole:?}", total.time);
         let ends = |event: &Event| event.start + event.time;
         assert_eq!(profile.events.len(), 9);
-        assert!(profile.events.iter().all(|event| ends(event) <= whole), "{profile:?}");
+        assert!(
+            profile.events.iter().all(|event| ends(event) <= whole),
+            "{profile:?}"
+        );
         assert!(profile.events.is_sorted_by_key(ends));
         let outer = profile.row("outer").unwrap();
         let inner = profile.row("inner").unwrap();

@@ -11,7 +11,8 @@
 //! assert_ne!(a, stream(7, Purpose::Shuffle).random::<u64>());
 //! ```
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
+use half::{bf16, f16};
 use rand::{Rng, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;
 
@@ -61,16 +62,26 @@ pub fn standard_normal(rng: &mut impl Rng) -> f64 {
 
 /// A tensor of draws from N(0, `std`²), in row-major order.
 pub fn normal(rng: &mut impl Rng, std: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
-    let count: usize = shape.iter().product();
-    let values: Vec<f64> = (0..count).map(|_| std * standard_normal(rng)).collect();
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?)
+    drawn(shape, dtype, || std * standard_normal(rng))
 }
 
 /// A tensor of draws from U(-`bound`, `bound`), in row-major order.
 pub fn uniform(rng: &mut impl Rng, bound: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
-    let count: usize = shape.iter().product();
-    let values: Vec<f64> = (0..count)
-        .map(|_| bound * rng.random_range(-1.0..1.0))
-        .collect();
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?)
+    drawn(shape, dtype, || bound * rng.random_range(-1.0..1.0))
+}
+
+/// Draws are made in f64 and narrowed one by one: all of them in f64 would be more memory than the
+/// model that they are for.
+fn drawn(shape: &[usize], dtype: DType, draw: impl FnMut() -> f64) -> Result<Tensor> {
+    fn collect<T: WithDType>(shape: &[usize], mut draw: impl FnMut() -> f64) -> Result<Tensor> {
+        let count: usize = shape.iter().product();
+        let values: Vec<T> = (0..count).map(|_| T::from_f64(draw())).collect();
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    }
+    match dtype {
+        DType::F32 => collect::<f32>(shape, draw),
+        DType::BF16 => collect::<bf16>(shape, draw),
+        DType::F16 => collect::<f16>(shape, draw),
+        _ => Ok(collect::<f64>(shape, draw)?.to_dtype(dtype)?),
+    }
 }

@@ -65,7 +65,10 @@ pub fn draw(frame: &mut Frame, state: &State, color: bool) {
         gauge,
     );
     draw_curve(frame, curve, state, pen);
-    frame.render_widget(Paragraph::new(numbers(state)).block(Block::bordered().title("now")), now);
+    frame.render_widget(
+        Paragraph::new(numbers(state)).block(Block::bordered().title("now")),
+        now,
+    );
     draw_warnings(frame, warnings, state, pen);
     draw_answers(frame, answers, state, pen);
     let help = match state.stopping {
@@ -108,9 +111,11 @@ impl Pen {
 fn draw_title(frame: &mut Frame, area: Rect, state: &State, pen: Pen) {
     let left = format!("{}  {}", clean(&state.name), clean(&state.device));
     let right = clean(&state.stage);
-    let [first, last] =
-        Layout::horizontal([Constraint::Min(10), Constraint::Length(right.chars().count() as u16)])
-            .areas(area);
+    let [first, last] = Layout::horizontal([
+        Constraint::Min(10),
+        Constraint::Length(right.chars().count() as u16),
+    ])
+    .areas(area);
     frame.render_widget(Line::raw(left), first);
     frame.render_widget(Line::styled(right, pen.accent()), last);
 }
@@ -120,7 +125,12 @@ fn draw_curve(frame: &mut Frame, area: Rect, state: &State, pen: Pen) {
     let finite = |(x, y): (u64, f64)| y.is_finite().then_some((x as f64, y));
     let points = |value: fn(&Row) -> Option<f64>| -> Vec<(f64, f64)> {
         let of_row = |row: &Row| Some((row.step, value(row)?));
-        state.rows.iter().filter_map(of_row).filter_map(finite).collect()
+        state
+            .rows
+            .iter()
+            .filter_map(of_row)
+            .filter_map(finite)
+            .collect()
     };
     let train = points(|row| Some(row.loss));
     let val = points(|row| row.val);
@@ -168,7 +178,9 @@ fn bounds<'p>(points: impl Iterator<Item = &'p (f64, f64)>) -> Option<([f64; 2],
         None => Some([value, value]),
         Some([low, high]) => Some([low.min(value), high.max(value)]),
     };
-    let (x, y) = points.fold((None, None), |(x, y), point| (wider(x, point.0), wider(y, point.1)));
+    let (x, y) = points.fold((None, None), |(x, y), point| {
+        (wider(x, point.0), wider(y, point.1))
+    });
     let room = |[low, high]: [f64; 2]| {
         let pad = if high > low { 0.05 * (high - low) } else { 0.5 };
         [low - pad, high + pad]
@@ -189,18 +201,43 @@ fn numbers(state: &State) -> Vec<Line<'static>> {
     let last = state.rows.last().copied().unwrap_or_default();
     let val = state.rows.iter().rev().find_map(|row| row.val);
     let some = !state.rows.is_empty();
-    let number = |value: f64| if some { format!("{value:.4}") } else { "-".into() };
+    let number = |value: f64| {
+        if some {
+            format!("{value:.4}")
+        } else {
+            "-".into()
+        }
+    };
     let mut lines = vec![
         ("loss", number(last.loss)),
-        ("held out", val.map_or("-".into(), |val| format!("{val:.4}"))),
-        ("lr", if some { format!("{:.2e}", last.lr) } else { "-".into() }),
+        (
+            "held out",
+            val.map_or("-".into(), |val| format!("{val:.4}")),
+        ),
+        (
+            "lr",
+            if some {
+                format!("{:.2e}", last.lr)
+            } else {
+                "-".into()
+            },
+        ),
         ("grad norm", number(last.grad)),
-        ("tokens/s", if some { format!("{:.0}", last.tokens_per_second) } else { "-".into() }),
+        (
+            "tokens/s",
+            if some {
+                format!("{:.0}", last.tokens_per_second)
+            } else {
+                "-".into()
+            },
+        ),
         ("time left", last.eta.map_or("-".into(), time)),
     ];
     let mib = |bytes: u64| bytes >> 20;
     if let Some(bytes) = state.memory {
-        let limit = state.memory_limit.map_or(String::new(), |limit| format!(" of {}", mib(limit)));
+        let limit = state
+            .memory_limit
+            .map_or(String::new(), |limit| format!(" of {}", mib(limit)));
         lines.push(("memory", format!("{}{limit} MiB", mib(bytes))));
     }
     if let Some(percent) = state.cpu_percent {
@@ -218,11 +255,16 @@ fn draw_warnings(frame: &mut Frame, area: Rect, state: &State, pen: Pen) {
         true => vec![Line::styled("none", pen.muted())],
         false => {
             let newest_first = state.warnings.iter().rev();
-            newest_first.map(|text| Line::styled(format!("! {}", clean(text)), pen.second())).collect()
+            newest_first
+                .map(|text| Line::styled(format!("! {}", clean(text)), pen.second()))
+                .collect()
         }
     };
     let block = Block::bordered().title(format!("warnings {}", state.warnings.len()));
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }).block(block), area);
+    frame.render_widget(
+        Paragraph::new(lines).wrap(Wrap { trim: true }).block(block),
+        area,
+    );
 }
 
 fn draw_answers(frame: &mut Frame, area: Rect, state: &State, pen: Pen) {
@@ -240,7 +282,9 @@ fn draw_answers(frame: &mut Frame, area: Rect, state: &State, pen: Pen) {
 
 /// Text without control characters, which could move the cursor.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// `1h02m`, `2m10s`, `14s`.

@@ -169,8 +169,7 @@ mod tests {
         assert!(stops(&key(KeyCode::Char('c'), KeyModifiers::CONTROL)));
         assert!(!stops(&key(KeyCode::Char('c'), none)));
         assert!(!stops(&key(KeyCode::Enter, none)));
-        let released =
-            KeyEvent::new_with_kind(KeyCode::Char('q'), none, KeyEventKind::Release);
+        let released = KeyEvent::new_with_kind(KeyCode::Char('q'), none, KeyEventKind::Release);
         assert!(!stops(&released));
     }
 }

@@ -135,7 +135,10 @@ mod tests {
             state.warn("w");
         }
         assert!(state.rows.len() <= MOST_ROWS, "{}", state.rows.len());
-        assert_eq!(state.rows.iter().filter(|row| row.val.is_some()).count(), 100);
+        assert_eq!(
+            state.rows.iter().filter(|row| row.val.is_some()).count(),
+            100
+        );
         assert_eq!(state.rows.last().map(|row| row.step), Some(100_000));
         assert!(state.rows.is_sorted_by_key(|row| row.step));
         assert_eq!((state.warnings.len(), state.step), (MOST_LINES, 100_000));

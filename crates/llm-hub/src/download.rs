@@ -90,7 +90,7 @@ impl Source {
 
 /// The kind of failure in our own words: the library's messages hold addresses, and those of the
 /// file servers are signed.
-fn explain(error: &HFError) -> String {
+pub(crate) fn explain(error: &HFError) -> String {
     match error {
         HFError::Http { context } => format!("the hub answered {}", context.status),
         HFError::AuthRequired { .. } => "the hub asks for a token, or refused it".into(),
@@ -103,7 +103,7 @@ fn explain(error: &HFError) -> String {
         }
         HFError::Request { source, .. } if source.is_connect() => "no connection to the hub".into(),
         HFError::Request { .. } => "the connection to the hub broke".into(),
-        HFError::Io(error) => format!("the cache cannot be written: {error}"),
+        HFError::Io(error) => format!("a file on this machine cannot be read or written: {error}"),
         _ => "the hub's answer was not understood".into(),
     }
 }

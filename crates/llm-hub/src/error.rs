@@ -33,6 +33,36 @@ pub enum Error {
         /// What is wrong and what was expected.
         problem: String,
     },
+    /// Something that is not published.
+    #[error("{}: {problem}", path.display())]
+    Publish {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+        /// What to do about it, if something can be done.
+        hint: Option<String>,
+    },
+    /// No token, or something that is none; the message never holds what was read.
+    #[error("{problem}")]
+    Token {
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// An upload with a build that has no client.
+    #[error("this build cannot upload")]
+    CannotUpload,
+    /// An upload that failed.
+    #[error("`{id}`: upload failed: {problem}")]
+    Upload {
+        /// The id.
+        id: HubId,
+        /// What the hub or the network said, without addresses.
+        problem: String,
+    },
+    /// A file that cannot be read.
+    #[error(transparent)]
+    Store(llm_store::Error),
     /// A download that failed.
     #[error("`{id}`: download failed: {problem}")]
     Download {
@@ -64,6 +94,23 @@ impl Error {
                 id.fetch_command()
             )),
             Self::Cache { .. } => None,
+            Self::Publish { hint, .. } => hint.clone(),
+            Self::Token { .. } => Some(
+                "make a token with write access in the hub's settings and set HF_TOKEN, or pass \
+                 --token-file"
+                    .into(),
+            ),
+            Self::CannotUpload => Some(
+                "build with the hub's client: cargo build --release -p llm-cli --features hub; \
+                 --dry-run works without"
+                    .into(),
+            ),
+            Self::Upload { .. } => Some(
+                "the token needs write access to that name; see also HF_ENDPOINT and \
+                 HF_HUB_OFFLINE"
+                    .into(),
+            ),
+            Self::Store(error) => error.hint(),
             Self::Download { .. } => Some(
                 "gated and private models need a token in HF_TOKEN; see also HF_ENDPOINT".into(),
             ),
@@ -74,7 +121,9 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Id { .. } | Self::NotCached { .. } => 2,
-            Self::Cache { .. } | Self::Download { .. } => 3,
+            Self::Publish { .. } | Self::Token { .. } | Self::CannotUpload => 2,
+            Self::Cache { .. } | Self::Download { .. } | Self::Upload { .. } => 3,
+            Self::Store(error) => error.exit_code(),
         }
     }
 }

@@ -6,13 +6,17 @@
 //!
 //! 1. [`id`]: what a hub id may look like
 //! 2. [`cache`]: where the cache is and how it is laid out
-//! 3. [`error`]: what goes wrong, and the command that helps
+//! 3. [`publish`]: the other way, with a [`card`] that gives a licence and a [`token`]
+//! 4. [`error`]: what goes wrong, and the command that helps
 
 pub mod cache;
+pub mod card;
 #[cfg(feature = "download")]
 mod download;
 pub mod error;
 pub mod id;
+pub mod publish;
+pub mod token;
 
 use std::path::{Path, PathBuf};
 
@@ -40,19 +44,22 @@ pub fn resolve(model: &str) -> Result<PathBuf> {
     Hub::new(|name| std::env::var(name).ok()).resolve(model)
 }
 
+/// Whether the environment forbids requests.
+fn is_offline(variable: &impl Fn(&str) -> Option<String>) -> bool {
+    let mut names = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].iter();
+    names.any(|name| {
+        let value = variable(name).unwrap_or_default().to_ascii_uppercase();
+        ["1", "ON", "YES", "TRUE"].contains(&value.as_str())
+    })
+}
+
 impl Hub {
     /// Reads the settings of Hugging Face's own tools through `variable`: `HF_HUB_CACHE`,
     /// `HF_HOME`, `HF_HUB_OFFLINE`, and for downloads `HF_ENDPOINT` and `HF_TOKEN`.
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let offline = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]
-            .iter()
-            .any(|name| {
-                let value = variable(name).unwrap_or_default().to_ascii_uppercase();
-                ["1", "ON", "YES", "TRUE"].contains(&value.as_str())
-            });
         Self {
             cache: Cache::new(&variable),
-            offline,
+            offline: is_offline(&variable),
             #[cfg(feature = "download")]
             source: download::Source::new(&variable),
         }

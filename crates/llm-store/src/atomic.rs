@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::printable;
 use crate::manifest::Manifest;
-use crate::{Error, Result};
+use crate::{Error, Result, fault};
 
 /// Files are readable by everyone, as the umask allows: weights are meant to be shared.
 #[cfg(unix)]
@@ -47,6 +47,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let temporary = Temporary::beside(path)?;
     fill_new_file(&temporary.path, fill).map_err(|error| error.at(&temporary.path, path))?;
+    fault::point(path, "renaming into place")?;
     fs::rename(&temporary.path, path).map_err(Error::io(path, "renaming into place"))?;
     temporary.keep();
     sync_folder(parent_of(path))
@@ -58,12 +59,14 @@ fn fill_new_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, FILE_MODE);
+    fault::point(path, "creating")?;
     let file = options.open(path).map_err(Error::io(path, "creating"))?;
     let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file);
     fill(&mut writer)?;
     let file = writer
         .into_inner()
         .map_err(|error| Error::io(path, "writing")(error.into_error()))?;
+    fault::point(path, "flushing")?;
     file.sync_all().map_err(Error::io(path, "flushing"))
 }
 
@@ -182,14 +185,19 @@ impl FolderWriter {
             None
         };
         if let Some(old) = &old {
+            fault::point(destination, "moving aside")?;
             fs::rename(destination, &old.path).map_err(Error::io(destination, "moving aside"))?;
         }
-        if let Err(error) = fs::rename(&self.temporary.path, destination) {
+        const RENAMING: &str = "renaming into place";
+        let renamed = fault::point(destination, RENAMING).and_then(|()| {
+            fs::rename(&self.temporary.path, destination).map_err(Error::io(destination, RENAMING))
+        });
+        if let Err(error) = renamed {
             if let Some(old) = old {
                 let path = old.keep(); // even if it cannot be put back, it must not be removed
                 fs::rename(path, destination).map_err(Error::io(destination, "restoring"))?;
             }
-            return Err(Error::io(destination, "renaming into place")(error));
+            return Err(error);
         }
         self.temporary.keep();
         sync_folder(parent_of(destination))
@@ -254,6 +262,41 @@ impl Drop for Temporary {
     }
 }
 
+/// Removes what killed processes left in `folder` under temporary names; how many that were.
+///
+/// Only for a folder that no living process writes to: the caller holds its lock.
+///
+/// # Errors
+/// The folder cannot be read, or a name in it cannot be removed.
+pub fn remove_leftovers(folder: &Path) -> Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder).map_err(Error::io(folder, "reading"))? {
+        let path = entry.map_err(Error::io(folder, "reading"))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(is_temporary) {
+            let whole = fs::symlink_metadata(&path).map_err(Error::io(&path, "reading"))?;
+            let done = match whole.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            done.map_err(Error::io(&path, "removing"))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Whether a name is `.<name>.<process>-<count>.tmp`.
+fn is_temporary(name: &str) -> bool {
+    let parts = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".tmp"))
+        .and_then(|name| name.rsplit_once('.'))
+        .and_then(|(_, numbers)| numbers.split_once('-'));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    parts.is_some_and(|(process, count)| digits(process) && digits(count))
+}
+
 /// The folder that holds `path`; `.` for a bare name.
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
@@ -273,8 +316,13 @@ fn sync_tree(folder: &Path) -> Result<()> {
     sync_folder(folder)
 }
 
-/// Flushes a folder's entries, where the system can (Windows cannot open folders as files).
-fn sync_folder(folder: &Path) -> Result<()> {
+/// Flushes a folder's entries, so that a name in it survives a power cut, where the system can
+/// (Windows cannot open folders as files).
+///
+/// # Errors
+/// The disk refuses.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    fault::point(folder, "flushing")?;
     if cfg!(unix) {
         let handle = File::open(folder).map_err(Error::io(folder, "flushing"))?;
         handle.sync_all().map_err(Error::io(folder, "flushing"))?;

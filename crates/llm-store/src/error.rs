@@ -78,6 +78,14 @@ pub enum Error {
         /// Its value, shortened.
         value: String,
     },
+    /// Something of a model that llama.cpp's format has no place for.
+    #[error("{}: {what}, which a GGUF file for llama.cpp cannot say", path.display())]
+    NotInGguf {
+        /// The file it stands in.
+        path: PathBuf,
+        /// What it is, as a sentence.
+        what: String,
+    },
     /// A path that is in use and was not to be replaced.
     #[error("{}: exists already", path.display())]
     Exists {
@@ -115,10 +123,15 @@ impl Error {
             Self::Unsupported { .. } => Some(
                 "merge it with PEFT (`model.merge_and_unload()`) and load the merged folder".into(),
             ),
+            Self::NotInGguf { .. } => {
+                Some("keep the safetensors folder; `deeper generate` and transformers run it".into())
+            }
             Self::NotFinite { .. } => Some(
                 "the weights are damaged or the run diverged; take an earlier checkpoint".into(),
             ),
-            Self::Malformed { problem, .. } if problem.contains("truncated") => {
+            Self::Malformed { problem, .. } | Self::Tensor { problem, .. }
+                if problem.contains("truncated") =>
+            {
                 Some("the download or copy was cut short; fetch the file again".into())
             }
             Self::Malformed { problem, .. } if problem.contains("symlink") => {
@@ -158,6 +171,13 @@ impl Error {
             path: path.to_path_buf(),
             name: name.into(),
             problem: problem.into(),
+        }
+    }
+
+    pub(crate) fn not_in_gguf(path: &Path, what: impl Into<String>) -> Self {
+        Self::NotInGguf {
+            path: path.to_path_buf(),
+            what: what.into(),
         }
     }
 

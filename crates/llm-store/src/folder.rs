@@ -150,6 +150,15 @@ impl ModelFolder {
         self.optional("generation_config.json")
     }
 
+    /// The text of `chat_template.jinja`, if there is one.
+    ///
+    /// # Errors
+    /// It is there but not a readable file of this folder.
+    pub fn chat_template(&self) -> Result<Option<String>> {
+        let path = self.optional("chat_template.jinja")?;
+        path.map(|path| read_text(&path, "a chat template")).transpose()
+    }
+
     /// Tokenizer, template, licence: the files that a merged or tuned model takes along.
     ///
     /// # Errors
@@ -171,6 +180,21 @@ impl ModelFolder {
                 .get(&place.stored_name)?;
             Some((name.as_str(), info))
         })
+    }
+
+    /// The tensor that the model calls `name`, on the CPU in its stored type.
+    ///
+    /// # Shapes
+    /// As [`ModelFolder::tensors`].
+    ///
+    /// # Errors
+    /// There is none, or as [`ModelFolder::tensors`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let Some(place) = self.places.get(name) else {
+            let problem = "is not in the folder, expected by its configuration";
+            return Err(Error::tensor(&self.path, name, problem));
+        };
+        self.files[place.file].tensor(&place.stored_name, true)
     }
 
     /// All tensors by the model's names, on the CPU in their stored type, without buffers and
@@ -286,6 +310,15 @@ pub fn weight_files(folder: &Path) -> Result<Vec<String>> {
     ))
 }
 
+/// The text of `folder/name`, a file that stays in its folder and is not larger than a tokenizer.
+///
+/// # Errors
+/// It is missing (the message says that `expected` should be there), leaves the folder, or is not
+/// text.
+pub fn companion_text(folder: &Path, name: &str, expected: &str) -> Result<String> {
+    read_text(&inside(folder, name, expected)?, expected)
+}
+
 /// Tensor names and their shards, whose names are plain.
 fn read_index(folder: &Path) -> Result<BTreeMap<String, String>> {
     let path = inside(folder, INDEX_FILE, "the list of shards")?;
@@ -307,8 +340,13 @@ fn read_index(folder: &Path) -> Result<BTreeMap<String, String>> {
     Ok(index.weight_map)
 }
 
-/// The weights' files, with the index and the shards' headers saying the same.
-fn open_weights(folder: &Path) -> Result<Vec<SafetensorsFile>> {
+/// The weights' files with checked headers, the index and the shards' headers saying the same.
+///
+/// For models that [`ModelFolder`] does not know, such as encoders.
+///
+/// # Errors
+/// As [`weight_files`], a header that breaks a rule, or a file elsewhere.
+pub fn open_weights(folder: &Path) -> Result<Vec<SafetensorsFile>> {
     let names = weight_files(folder)?;
     let open = |name: &String| SafetensorsFile::open(&inside(folder, name, "the model's weights")?);
     let files = names.iter().map(open).collect::<Result<Vec<_>>>()?;

@@ -10,19 +10,25 @@
 //! 2. [`folder`]: a Hugging Face model folder, single or sharded; [`names`] is its name table
 //! 3. [`save`]: writes such a folder
 //! 4. [`adapter`]: LoRA adapters in PEFT's layout
-//! 5. [`atomic`], [`hash`], [`manifest`]: what checkpoints are made of
+//! 5. [`merge()`]: an adapter's update added into its model
+//! 6. [`gguf`]: llama.cpp's file: header, blocks of fewer bits, tokenizer, export
+//! 7. [`atomic`], [`hash`], [`manifest`]: what checkpoints are made of
 
 pub mod adapter;
 pub mod atomic;
 pub mod error;
+mod fault;
 mod files;
 pub mod folder;
+pub mod gguf;
 pub mod hash;
 pub mod manifest;
+pub mod merge;
 pub mod names;
 pub mod safetensors;
 pub mod save;
 
 pub use error::{Error, Result};
 pub use folder::ModelFolder;
+pub use merge::merge;
 pub use save::{SaveOptions, save_model};

@@ -1,7 +1,8 @@
 //! `manifest.json`: what a checkpoint folder must hold, written last and checked first.
 //!
 //! A folder without a manifest is not a checkpoint; a folder whose files differ from it in size
-//! or hash is damaged, and the error says which file.
+//! or hash is damaged, and the error says which file. The manifest's last field is a hash of its
+//! own text, so that damage to the manifest is found as well.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::printable;
-use crate::files::{inside, read_json, regular_file, unique_keys};
-use crate::hash::{file_names, sha256_file};
+use crate::files::{inside, read_text, regular_file, unique_keys};
+use crate::hash::{file_names, sha256_bytes, sha256_file};
 use crate::{Error, Result};
 
 /// The manifest's name inside its folder.
@@ -19,6 +20,9 @@ pub const FILE_NAME: &str = "manifest.json";
 
 /// The only version written and read so far.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// What stands for the manifest's own hash while it is computed.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Size and hash of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,9 @@ pub struct Manifest {
     /// Facts of the writer: configuration, data and base hashes, the step.
     #[serde(default)]
     pub extra: Map<String, Value>,
+    /// SHA-256 of the file's text with 64 zeros in this place; files of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 impl Manifest {
@@ -67,16 +74,60 @@ impl Manifest {
             format_version: FORMAT_VERSION,
             files,
             extra,
+            digest: None,
         })
     }
 
-    /// The file's text.
+    /// The file's text, with its digest.
     ///
     /// # Errors
     /// `extra` cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
-        let text = serde_json::to_string_pretty(self);
-        text.map_err(|error| Error::malformed(Path::new(FILE_NAME), error.to_string()))
+        let blank = Self {
+            digest: Some(NO_DIGEST.to_owned()),
+            ..self.clone()
+        };
+        let text = serde_json::to_string_pretty(&blank)
+            .map_err(|error| Error::malformed(Path::new(FILE_NAME), error.to_string()))?;
+        let digest = sha256_bytes(text.as_bytes());
+        Ok(replace_last(&text, NO_DIGEST, &digest))
+    }
+
+    /// Reads `manifest.json` of `folder` and checks its own hash, not the files that it lists.
+    ///
+    /// # Errors
+    /// No manifest, one that is damaged, or one of another format version.
+    pub fn read(folder: &Path) -> Result<Self> {
+        const EXPECTED: &str = "a checkpoint manifest";
+        let path = folder.join(FILE_NAME);
+        let text = read_text(&path, EXPECTED)?;
+        let manifest: Self = serde_json::from_str(&text).map_err(|error| {
+            let problem = format!("is not {EXPECTED}: {}", printable(&error.to_string()));
+            Error::malformed(&path, problem)
+        })?;
+        if manifest.format_version != FORMAT_VERSION {
+            let found = manifest.format_version;
+            return Err(Error::malformed(
+                &path,
+                format!("format_version is {found}, expected {FORMAT_VERSION}"),
+            ));
+        }
+        if let Some(digest) = &manifest.digest {
+            let blank = replace_last(&text, digest, NO_DIGEST);
+            if sha256_bytes(blank.as_bytes()) != *digest {
+                let problem = "is damaged: its sha256 differs from its last field";
+                return Err(Error::malformed(&path, problem));
+            }
+        }
+        Ok(manifest)
+    }
+}
+
+/// `text` with the last `old` in it exchanged for `new`.
+fn replace_last(text: &str, old: &str, new: &str) -> String {
+    match text.rsplit_once(old) {
+        Some((before, after)) if !old.is_empty() => format!("{before}{new}{after}"),
+        _ => text.to_owned(),
     }
 }
 
@@ -87,14 +138,7 @@ impl Manifest {
 /// or a listed name that leaves the folder.
 pub fn verify(folder: &Path) -> Result<Manifest> {
     let path = folder.join(FILE_NAME);
-    let manifest: Manifest = read_json(&path, "a checkpoint manifest")?;
-    if manifest.format_version != FORMAT_VERSION {
-        let found = manifest.format_version;
-        return Err(Error::malformed(
-            &path,
-            format!("format_version is {found}, expected {FORMAT_VERSION}"),
-        ));
-    }
+    let manifest = Manifest::read(folder)?;
     let mut present = file_names(folder)?;
     present.retain(|name| name != FILE_NAME);
     if let Some(name) = present

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::atomic::FolderWriter;
 use crate::folder::{CONFIG_FILE, INDEX_FILE, WEIGHTS_FILE};
-use crate::safetensors::{encoded_bytes, write};
+use crate::safetensors::{Spec, held, specs, write_each};
 use crate::{Error, Result};
 
 /// transformers refuses a safetensors file that does not say which library's layout it holds.
@@ -75,13 +75,33 @@ pub fn write_weights(
     tensors: &BTreeMap<String, Tensor>,
     max_shard_bytes: u64,
 ) -> Result<()> {
+    let path = folder.join(WEIGHTS_FILE);
+    let specs = specs(&path, tensors)?;
+    write_weights_each(writer, folder, &specs, max_shard_bytes, &mut |spec| {
+        held(&path, tensors, spec)
+    })
+}
+
+/// As [`write_weights`], with the tensors asked for one by one, so that one of them is in memory
+/// at a time. `specs` are in name order.
+///
+/// # Errors
+/// As [`write_weights`], and those of `tensor`.
+pub fn write_weights_each(
+    writer: &FolderWriter,
+    folder: &Path,
+    specs: &[Spec],
+    max_shard_bytes: u64,
+    tensor: &mut dyn FnMut(&Spec) -> Result<Tensor>,
+) -> Result<()> {
     let metadata = BTreeMap::from([(FORMAT.0.to_string(), FORMAT.1.to_string())]);
-    let save = |name: &str, tensors: &BTreeMap<String, Tensor>| {
+    let mut save = |name: &str, specs: &[Spec]| {
+        let path = folder.join(name);
         writer.write_with(name, |file| {
-            write(&folder.join(name), file, tensors, &metadata)
+            write_each(&path, file, specs, &metadata, tensor)
         })
     };
-    let shards = split(tensors, max_shard_bytes);
+    let shards = split(specs, max_shard_bytes);
     match shards.as_slice() {
         [] => Err(Error::malformed(
             &folder.join(WEIGHTS_FILE),
@@ -93,9 +113,9 @@ pub fn write_weights(
             for (index, shard) in shards.iter().enumerate() {
                 let name = format!("model-{:05}-of-{:05}.safetensors", index + 1, shards.len());
                 save(&name, shard)?;
-                weight_map.extend(shard.keys().map(|key| (key.clone(), json!(name))));
+                weight_map.extend(shard.iter().map(|spec| (spec.name.clone(), json!(name))));
             }
-            let total_size: u64 = tensors.values().map(encoded_bytes).sum();
+            let total_size: u64 = specs.iter().map(Spec::bytes).sum();
             let index =
                 json!({ "metadata": { "total_size": total_size }, "weight_map": weight_map });
             writer.write(INDEX_FILE, format!("{index:#}\n").as_bytes())
@@ -104,21 +124,19 @@ pub fn write_weights(
 }
 
 /// Tensors in name order, as many to a shard as fit.
-fn split(tensors: &BTreeMap<String, Tensor>, max_bytes: u64) -> Vec<BTreeMap<String, Tensor>> {
-    let mut shards: Vec<BTreeMap<String, Tensor>> = Vec::new();
-    let mut used = 0;
-    for (name, tensor) in tensors {
-        let bytes = encoded_bytes(tensor);
-        match shards.last_mut() {
-            Some(shard) if used + bytes <= max_bytes => {
-                shard.insert(name.clone(), tensor.clone());
-                used += bytes;
-            }
-            _ => {
-                shards.push(BTreeMap::from([(name.clone(), tensor.clone())]));
-                used = bytes;
-            }
+fn split(specs: &[Spec], max_bytes: u64) -> Vec<&[Spec]> {
+    let mut shards = Vec::new();
+    let (mut start, mut used) = (0, 0);
+    for (index, spec) in specs.iter().enumerate() {
+        let bytes = spec.bytes();
+        if index > start && used + bytes > max_bytes {
+            shards.push(&specs[start..index]);
+            (start, used) = (index, 0);
         }
+        used += bytes;
+    }
+    if start < specs.len() {
+        shards.push(&specs[start..]);
     }
     shards
 }

@@ -40,6 +40,20 @@ pub struct Part {
     pub weight: f64,
 }
 
+/// The value `Σ sum / Σ weight` of rows, with its interval.
+///
+/// # Errors
+/// As [`paired_difference`].
+pub fn interval(parts: &[Part], resamples: usize, seed: u64) -> Result<Interval> {
+    // The difference to rows of value 0: their ratio is 0 in every draw.
+    let nothing = |_: &Part| Part {
+        sum: 0.0,
+        weight: 1.0,
+    };
+    let zeros: Vec<Part> = parts.iter().map(nothing).collect();
+    paired_difference(&zeros, parts, resamples, seed)
+}
+
 /// The difference `Σ after / Σ weight − Σ before / Σ weight` over paired rows, with its interval.
 ///
 /// # Errors
@@ -144,6 +158,16 @@ mod tests {
         assert!(interval.low < interval.value && interval.value < interval.high);
         let again = paired_difference(&ones(&before), &ones(&after), 4000, 7).unwrap();
         assert_eq!(interval, again);
+    }
+
+    #[test]
+    fn an_interval_of_one_set_is_around_its_own_ratio() {
+        let part = |sum, weight| Part { sum, weight };
+        let rows = [part(1.0, 4.0), part(0.0, 1.0), part(3.0, 3.0), part(1.0, 2.0)];
+        let found = interval(&rows, 2000, 7).unwrap();
+        assert_eq!(found.value, 0.5);
+        assert!((0.0..0.5).contains(&found.low) && found.high > 0.5 && found.high <= 1.0);
+        assert!(interval(&[], 10, 7).is_err());
     }
 
     #[test]

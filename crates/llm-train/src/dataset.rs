@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::batching::{Batching, Padding, Plan};
 use crate::config::TrainConfig;
 use crate::data::{
     DataFormat, Row, Split, exchange_answers, find_files, overlap, read_documents, read_rows,
     split_rows,
 };
-use crate::labels::{Counts, Example, build, windows};
+use crate::labels::{Counts, Example, gather, windows};
 use crate::prompt::Codec;
+use crate::tokenize::Tokenize;
 use crate::{Error, Result};
 
 /// Examples to train on and to measure on.
@@ -24,9 +26,16 @@ pub struct Dataset {
     pub validation_rows: Vec<Row>,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
+    /// How the examples to train on become batches.
+    pub plan: Plan,
     /// What became of the rows.
     pub report: DataReport,
+    /// What a person should know of the token cache, one line each.
+    pub notes: Vec<String>,
 }
+
+/// A share of padding above which a warning says what would leave less.
+const MUCH_PADDING: f64 = 0.25;
 
 /// What became of a run's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -37,6 +46,10 @@ pub struct DataReport {
     pub validation: Counts,
     /// Held-out rows whose prompt is also trained on (only possible with a `validation_path`).
     pub overlap: usize,
+    /// The first epoch's batches.
+    pub batches: Padding,
+    /// The same if `batching` were bucketed and packed.
+    pub instead: [Padding; 2],
 }
 
 impl DataReport {
@@ -58,8 +71,20 @@ impl DataReport {
                 self.overlap
             ));
         }
+        let [bucketed, packed] = self.instead.map(|padding| percent(padding.share()));
+        if self.batches.share() > MUCH_PADDING {
+            lines.push(format!(
+                "{} of the positions of a batch are padding; `batching: bucketed` would leave \
+                 {bucketed}, `batching: packed` {packed}",
+                percent(self.batches.share())
+            ));
+        }
         lines
     }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
 }
 
 impl Dataset {
@@ -85,6 +110,14 @@ impl Dataset {
             _ => read_pairs(config, codec, &train_files, &held_files, files),
         }
     }
+
+    /// Counts the padding of the plan and of what could be chosen instead.
+    fn with_padding(mut self) -> Self {
+        self.report.batches = self.plan.padding();
+        self.report.instead = [Batching::Bucketed, Batching::Packed]
+            .map(|batching| self.plan.instead(batching).padding());
+        self
+    }
 }
 
 fn read_pairs(
@@ -106,25 +139,28 @@ fn read_pairs(
     if config.shuffle_answers {
         exchange_answers(&mut split.train, config.seed)?;
     }
-    let encode = |row: &Row| codec.example(row, config.max_length);
-    let (train, train_counts) = build("training data", &split.train, encode)?;
+    let mut tokenize = Tokenize::new(config, codec)?;
+    let (train, train_counts) = gather("training data", tokenize.rows(&split.train)?)?;
     let (validation, validation_counts) = match split.validation.is_empty() {
         true => Default::default(),
-        false => build("held-out data", &split.validation, encode)?,
+        false => gather("held-out data", tokenize.rows(&split.validation)?)?,
     };
-    let overlap = overlap(&split);
     let report = DataReport {
         train: train_counts,
         validation: validation_counts,
-        overlap,
+        overlap: overlap(&split),
+        ..DataReport::default()
     };
-    Ok(Dataset {
+    let dataset = Dataset {
+        plan: Plan::new(config.batches(), &train),
         train,
         validation,
         validation_rows: split.validation,
         files,
         report,
-    })
+        notes: tokenize.into_notes(),
+    };
+    Ok(dataset.with_padding())
 }
 
 fn read_text(
@@ -134,15 +170,15 @@ fn read_text(
     held_files: &[PathBuf],
     files: Vec<PathBuf>,
 ) -> Result<Dataset> {
-    let special = config.parse_special_tokens;
+    let mut tokenize = Tokenize::new(config, codec)?;
     let documents = read_documents(train_files)?;
-    let mut stream = codec.stream(&documents, special)?;
+    let mut stream = tokenize.documents(&documents)?;
     let held = if held_files.is_empty() {
         // The end of the stream: windows of the middle would share sentences with their neighbours.
         let share = (stream.len() as f64 * config.validation_fraction) as usize;
         stream.split_off(stream.len() - share)
     } else {
-        codec.stream(&read_documents(held_files)?, special)?
+        tokenize.documents(&read_documents(held_files)?)?
     };
     let length = config.max_length;
     let (train, mut train_counts) = windows("training text", &stream, length)?;
@@ -154,15 +190,18 @@ fn read_text(
     let report = DataReport {
         train: train_counts,
         validation: validation_counts,
-        overlap: 0,
+        ..DataReport::default()
     };
-    Ok(Dataset {
+    let dataset = Dataset {
+        plan: Plan::new(config.batches(), &train),
         train,
         validation,
         validation_rows: Vec::new(),
         files,
         report,
-    })
+        notes: tokenize.into_notes(),
+    };
+    Ok(dataset.with_padding())
 }
 
 /// Fails when a token id of the data is not in the model's vocabulary.

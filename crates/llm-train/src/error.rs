@@ -17,7 +17,7 @@ pub enum Error {
         /// What is wrong and what was expected.
         problem: String,
     },
-    /// A training configuration that cannot be used.
+    /// A file of settings that cannot be used.
     #[error("{}: {problem}", place(path, *line))]
     Config {
         /// The file, or where the setting came from.
@@ -70,6 +70,24 @@ pub enum Error {
         step: u64,
         /// The checkpoint to go on from.
         checkpoint: PathBuf,
+    },
+    /// Someone asked an evaluation to stop; what is answered stays.
+    #[error("stopped after {done} of {total} questions")]
+    Stopped {
+        /// Questions answered.
+        done: usize,
+        /// Questions in all.
+        total: usize,
+        /// The result folder.
+        folder: PathBuf,
+    },
+    /// A check that the settings asked for did not hold.
+    #[error("{check}: {problem}")]
+    Failed {
+        /// The check.
+        check: String,
+        /// What was found and what was expected.
+        problem: String,
     },
     /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
@@ -137,8 +155,8 @@ impl Error {
     /// 130 asked to stop.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Audit { .. } | Self::Check { .. } => 1,
-            Self::Interrupted { .. } => 130,
+            Self::Audit { .. } | Self::Failed { .. } | Self::Check { .. } => 1,
+            Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::NotFinite { .. } | Self::Core(llm_core::Error::NotFinite { .. }) => 4,
             Self::Io { .. } | Self::Core(llm_core::Error::Io { .. }) => 3,
             Self::Store(error) => error.exit_code(),
@@ -152,16 +170,23 @@ impl Error {
             Self::Store(error) => return error.hint(),
             Self::Core(error) => return error.hint(),
             Self::Interrupted { checkpoint, .. } => {
-                let checkpoint = checkpoint.display();
+                let run = checkpoint.parent().and_then(Path::parent);
+                let run = run.unwrap_or(checkpoint).display();
                 return Some(format!(
-                    "to go on, repeat the command with resume_from={checkpoint}"
+                    "to go on, repeat the command with resume_from={run}"
                 ));
+            }
+            Self::Stopped { folder, .. } => {
+                let folder = folder.display();
+                return Some(format!("repeat the command to go on; answers so far are in {folder}"));
             }
             Self::Data { .. } => {
                 "a row is {\"prompt\", \"completion\"}, {\"messages\"} or {\"instruction\", \
                  \"input\", \"output\"}, one JSON object a line"
             }
-            Self::Config { .. } => "configs/train.yaml shows the keys with what they mean",
+            Self::Config { .. } => {
+                "configs/train.yaml and configs/eval.yaml show the keys with what they mean"
+            }
             Self::Check { hint, .. } => hint,
             Self::Audit { .. } => "the model code loses this gradient; nothing was trained",
             Self::NotFinite { .. } => {

@@ -94,7 +94,7 @@ pub fn finetune(
     }
     let after = measured(session, measure, true, &mut stage)?;
     stage(Stage::Saving);
-    session.save(&run.model())?;
+    session.save(&run.model(), run.resumed)?;
     crate::monitor::template::record(&run.model(), &session.codec)?;
     let seed = session.config.seed;
     let report = FinetuneReport {

@@ -112,13 +112,24 @@ pub fn build<R>(
     rows: &[R],
     mut encode: impl FnMut(&R) -> Result<(Option<Example>, bool)>,
 ) -> Result<(Vec<Example>, Counts)> {
-    let mut examples = Vec::with_capacity(rows.len());
+    let encoded = rows.iter().map(&mut encode).collect::<Result<Vec<_>>>()?;
+    gather(what, encoded)
+}
+
+/// Examples of rows that are encoded already, each as [`assemble`] or [`masked`] returned it.
+///
+/// # Errors
+/// No example (`what` names the data).
+pub fn gather(
+    what: &str,
+    encoded: Vec<(Option<Example>, bool)>,
+) -> Result<(Vec<Example>, Counts)> {
+    let mut examples = Vec::with_capacity(encoded.len());
     let mut counts = Counts {
-        rows: rows.len(),
+        rows: encoded.len(),
         ..Counts::default()
     };
-    for row in rows {
-        let (example, truncated) = encode(row)?;
+    for (example, truncated) in encoded {
         counts.truncated += usize::from(truncated);
         counts.dropped += usize::from(example.is_none());
         examples.extend(example);

@@ -50,9 +50,8 @@ impl LanguageModel for Decoder {
 /// # Errors
 /// What the model reports.
 pub fn row_losses(model: &impl LanguageModel, batch: &Batch, ops: Ops) -> Result<Vec<f64>> {
-    let logits = model
-        .next_token_logits(&batch.ids, &Pass::eval(ops))?
-        .detach();
+    let pass = Pass::eval(ops).packed(batch.segments.clone());
+    let logits = model.next_token_logits(&batch.ids, &pass)?.detach();
     let (b, t, _v) = logits.dims3()?;
     let row = |row: usize| {
         let targets = &batch.targets[row * t..(row + 1) * t];

@@ -8,11 +8,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{Error, Result};
 
 /// One row of the training log: the same columns on a screen and in `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LogRow {
     /// Optimizer steps done.
     pub step: u64,
@@ -47,6 +48,18 @@ pub enum Event {
     Stepped(crate::step::StepReport),
     /// A row of the log is due.
     Logged(LogRow),
+    /// The model's continuations of the run's fixed prompts.
+    Sampled {
+        /// Steps done.
+        step: u64,
+        /// One for each prompt.
+        samples: Vec<Sample>,
+    },
+    /// A checkpoint is about to be written: what it does not hold itself has to be on the disk.
+    Saving {
+        /// Steps done.
+        step: u64,
+    },
     /// A checkpoint stands at a path.
     Saved {
         /// Steps done.
@@ -56,6 +69,15 @@ pub enum Event {
     },
     /// The loop has ended.
     Ended(Outcome),
+}
+
+/// What the model says after one of a run's fixed prompts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The prompt.
+    pub prompt: String,
+    /// The continuation, chosen greedily.
+    pub text: String,
 }
 
 /// How a loop ended.
@@ -122,12 +144,10 @@ impl<F: FnMut(&Event)> Observer for Callback<F> {
 
 /// Writes the log rows, with all their digits, to `metrics.jsonl`.
 ///
-/// Each row is one write, so that a killed run leaves whole lines.
+/// Each row is one write, so that a killed run leaves whole lines; before a checkpoint they are
+/// flushed to the disk, so that a run that goes on from it has the rows up to it.
 #[derive(Debug)]
-pub struct MetricsFile {
-    path: PathBuf,
-    file: File,
-}
+pub struct MetricsFile(Lines);
 
 impl MetricsFile {
     /// Appends to the file at `path`, which is created if it is not there.
@@ -135,6 +155,57 @@ impl MetricsFile {
     /// # Errors
     /// The file cannot be opened for writing.
     pub fn append(path: &Path) -> Result<Self> {
+        Ok(Self(Lines::append(path)?))
+    }
+}
+
+impl Observer for MetricsFile {
+    fn observe(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::Logged(row) => self.0.write(row),
+            Event::Saving { .. } => self.0.flush(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes the samples of a run, one line for each prompt: `{"step", "prompt", "text"}`.
+#[derive(Debug)]
+pub struct SamplesFile(Lines);
+
+impl SamplesFile {
+    /// Appends to the file at `path`, which is created if it is not there.
+    ///
+    /// # Errors
+    /// The file cannot be opened for writing.
+    pub fn append(path: &Path) -> Result<Self> {
+        Ok(Self(Lines::append(path)?))
+    }
+}
+
+impl Observer for SamplesFile {
+    fn observe(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::Sampled { step, samples } => samples.iter().try_for_each(|sample| {
+                let Sample { prompt, text } = sample;
+                let row = json!({ "step": step, "prompt": prompt, "text": text });
+                self.0.write(&row)
+            }),
+            Event::Saving { .. } => self.0.flush(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file of JSON lines that grows.
+#[derive(Debug)]
+struct Lines {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lines {
+    fn append(path: &Path) -> Result<Self> {
         let file = File::options()
             .append(true)
             .create(true)
@@ -145,17 +216,16 @@ impl MetricsFile {
             file,
         })
     }
-}
 
-impl Observer for MetricsFile {
-    fn observe(&mut self, event: &Event) -> Result<()> {
-        let Event::Logged(row) = event else {
-            return Ok(());
-        };
+    fn write(&mut self, row: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string(row)
             .map_err(|error| Error::file(&self.path, format!("cannot hold a row: {error}")))?;
         self.file
             .write_all(format!("{json}\n").as_bytes())
             .map_err(Error::io(&self.path))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io(&self.path))
     }
 }

@@ -20,7 +20,18 @@ use llm_core::text::hf::HfTokenizer;
 use crate::config::PromptStyle;
 use crate::data::{DOCUMENT_SEPARATOR, Message, Row};
 use crate::labels::{Example, assemble, masked};
+use crate::tokens::KeyBuilder;
 use crate::{Error, Result};
+
+/// The files that say how text becomes ids; the tokenizer itself first.
+const TOKENIZER_SOURCES: [&str; 4] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+];
+/// What a template calls that writes the date into its prompts.
+const CLOCK: &[u8] = b"strftime_now";
 
 /// The way prompts are written.
 #[derive(Clone, Debug)]
@@ -98,6 +109,20 @@ impl Codec {
         }
     }
 
+    /// The ids of a text to go on with, as a document of a stream begins: BOS (if there is one) and
+    /// the text. With `special`, strings of special tokens in it are these tokens.
+    ///
+    /// # Errors
+    /// Text that the tokenizer refuses.
+    pub fn continuation_ids(&self, text: &str, special: bool) -> Result<Vec<u32>> {
+        let mut ids: Vec<u32> = self.tokenizer.bos_id().into_iter().collect();
+        ids.extend(match special {
+            true => self.tokenizer.encode_with_special(text)?,
+            false => self.tokenizer.encode(text)?,
+        });
+        Ok(ids)
+    }
+
     /// A row with its labels, cut at `max_length`; whether it was cut. `None` when nothing
     /// supervised is left.
     ///
@@ -162,6 +187,39 @@ impl Codec {
             .first()
             .copied()
             .unwrap_or_default()
+    }
+
+    /// What token ids depend on beside the text, as a key to a cache of them: the files of the
+    /// tokenizer's folder, its end tokens and the prompt format. `None` for a tokenizer that is no
+    /// file, and for a template that asks for the time.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn cache_key(&self) -> Result<Option<KeyBuilder>> {
+        let path = Path::new(self.tokenizer.name());
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let mut key = KeyBuilder::default();
+        for name in TOKENIZER_SOURCES {
+            let file = path.with_file_name(name);
+            let exists = file.is_file();
+            key.add(name.as_bytes()).add(&[u8::from(exists)]);
+            if exists {
+                let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
+                let asks = |bytes: &[u8]| bytes.windows(CLOCK.len()).any(|part| part == CLOCK);
+                if name != TOKENIZER_SOURCES[0] && asks(&bytes) {
+                    return Ok(None);
+                }
+                key.add(&bytes);
+            }
+        }
+        let numbers = self.tokenizer.bos_id().into_iter();
+        for id in numbers.chain(self.tokenizer.eos_ids().iter().copied()) {
+            key.add(&id.to_le_bytes());
+        }
+        key.add(self.format_name().as_bytes());
+        Ok(Some(key))
     }
 
     /// The text of new tokens, without special ones.

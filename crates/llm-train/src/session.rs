@@ -8,7 +8,11 @@
 //!        .save    a model folder or a PEFT adapter
 //! ```
 
+mod folder;
+mod samples;
+
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::{DType, Device};
@@ -19,13 +23,14 @@ use llm_core::params::Parameters;
 use llm_core::{device, lora};
 use llm_store::adapter::AdapterConfig;
 use llm_store::{SaveOptions, save_model};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::audit::{AuditReport, TOLERANCE_HALF, audit_within};
 use crate::base::{load_model, precision};
-use crate::batch::collate;
+use crate::batch::{collate, pack, positions};
+use crate::batching::Batching;
 use crate::bootstrap::Part;
-use crate::checkpoint::{Checkpoints, Progress, resume};
+use crate::checkpoint::{self, Progress};
 use crate::config::TrainConfig;
 use crate::dataset::{Dataset, check_ids};
 use crate::evaluate::{Answer, exact_match, example_losses, greedy};
@@ -34,24 +39,17 @@ use crate::model::LanguageModel;
 use crate::observe::{Observer, Outcome};
 use crate::optimizer::AdamW;
 use crate::prompt::Codec;
-use crate::runs::{RunFolder, environment, file_hashes};
+use crate::resume::{self, Start};
+use crate::runs::RunFolder;
+use crate::scaler::LossScaler;
 use crate::step::Stepper;
-use crate::trainer::{LoopSettings, Trainer};
+use crate::trainer::{LoopSettings, Sampling, Trainer};
 use crate::{Error, Result};
 
 /// Tokens of the audit's rows after the first supervised one: enough for every path, little work.
 const AUDIT_TOKENS: usize = 8;
 /// Rows of the audit's batch.
 const AUDIT_ROWS: usize = 2;
-/// Files of a tokenizer folder that a trained model needs beside it.
-const TOKENIZER_FILES: [&str; 6] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "generation_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-];
 
 /// A run that is ready to train.
 #[derive(Debug)]
@@ -77,6 +75,10 @@ pub struct Session {
     /// The folder with the tokenizer.
     pub(crate) tokenizer_folder: PathBuf,
     device: Device,
+    /// Where the run goes on; `None` for one that begins.
+    start: Option<Start>,
+    /// What [`Session::facts`] found.
+    facts: OnceLock<Map<String, Value>>,
 }
 
 impl Session {
@@ -86,11 +88,17 @@ impl Session {
     /// caller); it is not looked at when the settings ask for a new model.
     ///
     /// # Errors
-    /// Whatever is wrong with the model's files, the tokenizer, the data, or their combination.
+    /// Whatever is wrong with the model's files, the tokenizer, the data, or their combination; a run
+    /// or checkpoint to go on from that is damaged or not of these settings and files.
     pub fn open(config: TrainConfig, base: Option<&Path>) -> Result<Self> {
         config.validate()?;
         let chosen = device::choose(&config.device)?;
         let mut warnings = Vec::new();
+        let start = match &config.resume_from {
+            Some(name) => Some(resume::find(name, &config.output_dir)?),
+            None => None,
+        };
+        warnings.extend(start.iter().flat_map(Start::warnings));
         let (dtype, products) = precision(&config, &chosen.device, &mut warnings)?;
         if config.gradient_checkpointing && !chosen.device.is_cpu() {
             let problem = "is true, which only the CPU can; set it to false";
@@ -123,8 +131,9 @@ impl Session {
         if config.trains_adapter() {
             parameters = lora::attach(&mut model, &config.lora(), config.seed)?;
         }
+        warnings.extend(dataset.notes.iter().cloned());
         warnings.extend(dataset.report.warnings());
-        Ok(Self {
+        let session = Self {
             config,
             model,
             parameters,
@@ -136,12 +145,20 @@ impl Session {
             base: base.map(Path::to_path_buf),
             tokenizer_folder,
             device: chosen.device,
-        })
+            start,
+            facts: OnceLock::new(),
+        };
+        // Now, and not after hours of measuring and training
+        session.sample_ids()?;
+        if let Some(start) = &session.start {
+            resume::check(start, &session.config, session.facts()?)?;
+        }
+        Ok(session)
     }
 
     /// Steps of the whole run.
     pub fn total_steps(&self) -> u64 {
-        self.config.total_steps(self.dataset.train.len())
+        self.config.total_steps(self.dataset.plan.rows())
     }
 
     /// Scalars of the model and its adapters.
@@ -168,7 +185,14 @@ impl Session {
     pub fn audit(&self) -> Result<AuditReport> {
         let rows = self.audit_rows();
         let rows: Vec<&Example> = rows.iter().collect();
-        let batch = collate(&rows, self.codec.pad(), &self.device)?;
+        let batch = match self.config.batching {
+            // The way that training will go: both documents in one row.
+            Batching::Packed => {
+                let t = rows.iter().map(|row| positions(row)).sum();
+                pack(&[rows], t, self.codec.pad(), &self.device)?
+            }
+            _ => collate(&rows, self.codec.pad(), &self.device)?,
+        };
         let scale = 1.0 / batch.supervised as f64;
         let ops = Ops::for_device(&self.device);
         // The slow model does not round.
@@ -177,7 +201,8 @@ impl Session {
             Products::Exact => None,
         };
         audit_within(&self.parameters, ops, self.config.seed, tolerance, |ops| {
-            Ok(self.planted().loss(&batch, &Pass::eval(ops), scale)?)
+            let pass = Pass::eval(ops).packed(batch.segments.clone());
+            Ok(self.planted().loss(&batch, &pass, scale)?)
         })
     }
 
@@ -191,7 +216,7 @@ impl Session {
     /// Trains. With a run folder the settings, the log and checkpoints are written there.
     ///
     /// # Errors
-    /// As [`Trainer::run`]; a checkpoint to go on from that does not belong to this run.
+    /// As [`Trainer::run`]; a checkpoint to go on from whose tensors are not this run's.
     pub fn train(
         &self,
         run: Option<&RunFolder>,
@@ -199,35 +224,54 @@ impl Session {
         stop: Option<&AtomicBool>,
     ) -> Result<Outcome> {
         let total_steps = self.total_steps();
-        let facts = self.facts()?;
         let mut stepper = self.stepper(total_steps)?;
-        let progress = match &self.config.resume_from {
-            Some(folder) => {
-                crate::resume::check(folder, &self.config, &facts)?;
-                resume(folder, &mut stepper)?
-            }
+        let from = self.start.as_ref();
+        let progress = match from.and_then(|start| start.checkpoint.as_ref()) {
+            Some(folder) => checkpoint::resume(folder, &mut stepper)?,
             None => Progress::default(),
         };
         let checkpoints = match run {
-            Some(run) => Some(self.start_folder(run, facts)?),
+            Some(run) => {
+                self.prepare_logs(run, progress.step)?;
+                Some(self.start_folder(run, progress.step)?)
+            }
             None => None,
         };
         let model = self.planted();
-        let mut trainer = Trainer {
-            model: &model,
-            stepper,
-            train: &self.dataset.train,
-            validation: &self.dataset.validation,
-            settings: self.loop_settings(total_steps),
-            device: self.device.clone(),
-            checkpoints,
-            stop,
-            progress,
-        };
+        let mut trainer = self.trainer(&model, stepper, total_steps);
+        trainer.checkpoints = checkpoints;
+        trainer.stop = stop;
+        trainer.progress = progress;
         trainer.run(observers)
     }
 
-    fn stepper(&self, total_steps: u64) -> Result<Stepper> {
+    /// A loop over `model` at its beginning, without checkpoints.
+    pub(crate) fn trainer<'a, M: LanguageModel>(
+        &'a self,
+        model: &'a M,
+        stepper: Stepper,
+        total_steps: u64,
+    ) -> Trainer<'a, M> {
+        let sampling = (!self.config.sample_prompts.is_empty()).then(|| Sampling {
+            every: self.config.sample_steps,
+            generate: Box::new(move || self.samples()),
+        });
+        Trainer {
+            model,
+            stepper,
+            train: &self.dataset.train,
+            plan: &self.dataset.plan,
+            validation: &self.dataset.validation,
+            settings: self.loop_settings(total_steps),
+            device: self.device.clone(),
+            sampling,
+            checkpoints: None,
+            stop: None,
+            progress: Progress::default(),
+        }
+    }
+
+    pub(crate) fn stepper(&self, total_steps: u64) -> Result<Stepper> {
         let decay = |name: &str, shape: &[usize]| self.decays(name, shape);
         let norm = self.config.max_grad_norm;
         Ok(Stepper {
@@ -235,6 +279,7 @@ impl Session {
             optimizer: AdamW::new(&self.parameters, self.config.adamw(), decay)?,
             schedule: self.config.schedule(total_steps),
             max_grad_norm: (norm > 0.0).then_some(norm),
+            scaler: (self.model.dtype() == DType::F16).then(LossScaler::default),
         })
     }
 
@@ -249,40 +294,10 @@ impl Session {
             eval_steps: config.eval_steps,
             save_steps: config.save_steps,
             patience: config.early_stopping_patience,
+            save_best: config.save_best_k,
             pad: self.codec.pad(),
             gradient_checkpointing: config.gradient_checkpointing,
         }
-    }
-
-    /// What a resumed run must share with the one that it goes on from.
-    fn facts(&self) -> Result<Map<String, Value>> {
-        let base = match &self.base {
-            Some(folder) => json!(llm_store::hash::folder_digest(folder)?),
-            None => Value::Null,
-        };
-        let data = file_hashes(&self.dataset.files)?;
-        Ok(Map::from_iter([
-            ("data".to_owned(), data),
-            ("base".to_owned(), base),
-        ]))
-    }
-
-    fn start_folder(&self, run: &RunFolder, facts: Map<String, Value>) -> Result<Checkpoints> {
-        let config = self.config.to_yaml()?;
-        run.write("config_used.yaml", &config)?;
-        run.write_json(
-            "env.json",
-            &environment(&format!("{:?}", self.device.location())),
-        )?;
-        let report = json!({ "files": facts, "rows": self.dataset.report });
-        run.write_json("data.json", &report)?;
-        let keep = self.config.save_total_limit;
-        Ok(Checkpoints {
-            folder: run.checkpoints(),
-            config,
-            facts,
-            keep,
-        })
     }
 
     /// The loss of each held-out example.
@@ -336,23 +351,23 @@ impl Session {
         Ok(answers)
     }
 
-    /// Writes the result: a PEFT adapter, or a model folder with its tokenizer.
+    /// Writes the result: a PEFT adapter, or a model folder with its tokenizer. With `overwrite` an
+    /// older result makes way.
     ///
     /// # Errors
     /// The folder exists or cannot be written; nothing half-written stands there.
-    pub fn save(&self, folder: &Path) -> Result<()> {
+    pub fn save(&self, folder: &Path, overwrite: bool) -> Result<()> {
         if self.config.trains_adapter() {
             let base = self.config.model_name.clone().unwrap_or_default();
             let config = AdapterConfig::of(&self.config.lora(), &base, self.model.config().family);
             let tensors = lora::adapter_tensors(&self.parameters, DType::F32)?;
-            return Ok(llm_store::adapter::write(folder, &config, &tensors, false)?);
+            return Ok(llm_store::adapter::write(
+                folder, &config, &tensors, overwrite,
+            )?);
         }
-        let beside = TOKENIZER_FILES
-            .iter()
-            .map(|name| self.tokenizer_folder.join(name));
-        let copy = beside.filter(|path| path.exists()).collect();
         let options = SaveOptions {
-            copy,
+            copy: self.tokenizer_files(),
+            overwrite,
             ..SaveOptions::default()
         };
         let tensors = self.model.named_tensors()?;

@@ -7,6 +7,9 @@
 //!
 //! Memory does not grow with the window: of each backward pass only the variables' gradients are
 //! kept, detached, and the loss and its graph are dropped before the next micro-batch begins.
+//!
+//! With a [`LossScaler`] a gradient that overflows lowers the factor, and the window is computed
+//! again: no rows are lost, and a step is always one update.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,7 @@ use llm_core::params::Parameters;
 use llm_core::profile::{Cost, span};
 
 use crate::optimizer::AdamW;
+use crate::scaler::LossScaler;
 use crate::schedule::Schedule;
 use crate::{Error, Result, clip};
 
@@ -43,6 +47,8 @@ pub struct Stepper {
     pub schedule: Schedule,
     /// Gradients are clipped to this norm; `None` leaves them.
     pub max_grad_norm: Option<f64>,
+    /// The factor on the loss of a run in float16; `None` multiplies by nothing.
+    pub scaler: Option<LossScaler>,
 }
 
 impl Stepper {
@@ -58,21 +64,17 @@ impl Stepper {
     ) -> Result<StepReport> {
         let _span = span("step", Cost::default);
         let step = self.optimizer.updates() + 1;
-        let mut sums = BTreeMap::new();
-        let mut total = 0.0;
-        for index in 0..micro_batches {
-            let (loss, tape) = {
-                let _span = span("graph forward", Cost::default);
-                record(|| loss(index))
-            };
-            total += accumulate((&loss?, tape), &self.parameters, &mut sums, step)?;
-        }
-        let grad_norm = clip::global_norm(&sums, step)?;
-        let scale = self
+        let (total, sums, norm, factor) = self.gradients(micro_batches, &mut loss, step)?;
+        let grad_norm = norm / factor;
+        let clipped = self
             .max_grad_norm
             .map_or(1.0, |max| clip::factor(grad_norm, max));
         let lr = self.schedule.lr(step - 1);
-        self.optimizer.step(&self.parameters, &sums, lr, scale)?;
+        self.optimizer
+            .step(&self.parameters, &sums, lr, clipped / factor)?;
+        if let Some(scaler) = &mut self.scaler {
+            scaler.stepped();
+        }
         Ok(StepReport {
             step,
             loss: total,
@@ -80,16 +82,57 @@ impl Stepper {
             lr,
         })
     }
+
+    /// Loss, gradients and their norm, both times the factor, and the factor; an overflow lowers it
+    /// and is computed again.
+    fn gradients(
+        &mut self,
+        micro_batches: usize,
+        loss: &mut impl FnMut(usize) -> Result<Tensor>,
+        step: u64,
+    ) -> Result<(f64, BTreeMap<String, Tensor>, f64, f64)> {
+        loop {
+            let factor = self.scaler.map_or(1.0, |scaler| scaler.factor());
+            let mut sums = BTreeMap::new();
+            let mut total = 0.0;
+            for index in 0..micro_batches {
+                let (losses, tape) = {
+                    let _span = span("graph forward", Cost::default);
+                    record(|| scaled(loss(index)?, factor))
+                };
+                total += accumulate((losses?, tape), &self.parameters, &mut sums, step)?;
+            }
+            match clip::global_norm(&sums, step) {
+                Ok(norm) => return Ok((total, sums, norm, factor)),
+                Err(error) => {
+                    let overflow = matches!(error, Error::NotFinite { .. });
+                    let scaler = self.scaler.as_mut().filter(|_| overflow);
+                    if !scaler.is_some_and(LossScaler::back_off) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
 }
 
-/// Adds the gradients of `loss` to `sums` and returns its value.
+/// A loss, and what the backward pass starts from.
+fn scaled(loss: Tensor, factor: f64) -> Result<(Tensor, Tensor)> {
+    let times = match factor == 1.0 {
+        true => loss.clone(),
+        false => (&loss * factor)?,
+    };
+    Ok((loss, times))
+}
+
+/// Adds the gradients of the scaled loss to `sums` and returns the loss's value.
 fn accumulate(
-    (loss, tape): (&Tensor, Tape),
+    ((loss, times), tape): ((Tensor, Tensor), Tape),
     parameters: &Parameters,
     sums: &mut BTreeMap<String, Tensor>,
     step: u64,
 ) -> Result<f64> {
-    let value = scalar(loss)?;
+    let value = scalar(&loss)?;
     if !value.is_finite() {
         let what = "the loss".to_owned();
         return Err(Error::NotFinite {
@@ -100,7 +143,7 @@ fn accumulate(
     }
     let mut store = {
         let _span = span("graph backward", Cost::default);
-        tape.backward(loss)?
+        tape.backward(&times)?
     };
     for (name, var) in parameters.iter() {
         let Some(gradient) = store.remove(var) else {

@@ -4,7 +4,8 @@
 //! until total_steps:
 //!     window = the next batch_size × accumulation rows of this epoch's shuffle
 //!     step   = accumulate its micro-batches, clip, update
-//!     every logging / eval / save steps: a row of the log, the held-out loss, a checkpoint
+//!     every logging / eval / sample / save steps: a row of the log, the held-out loss, what the
+//!     model says to fixed prompts, a checkpoint
 //! ```
 //!
 //! Everything random follows from the seed and the step (order of rows, dropout masks), so a run
@@ -19,12 +20,13 @@ use llm_core::ops::Ops;
 use llm_core::rng::{Purpose, stream};
 use rand::Rng;
 
-use crate::batch::{Batch, collate};
-use crate::checkpoint::{Checkpoints, Progress};
+use crate::batch::Batch;
+use crate::batching::Plan;
+use crate::checkpoint::{Checkpoints, Progress, Unlogged};
 use crate::evaluate::{example_losses, mean_loss};
 use crate::labels::Example;
 use crate::model::LanguageModel;
-use crate::observe::{End, Event, LogRow, Observer, Outcome};
+use crate::observe::{End, Event, LogRow, Observer, Outcome, Sample};
 use crate::order::Walk;
 use crate::step::{StepReport, Stepper};
 use crate::{Error, Result};
@@ -51,6 +53,8 @@ pub struct LoopSettings {
     pub save_steps: u64,
     /// Stop after this many evaluations without a new lowest held-out loss.
     pub patience: Option<u64>,
+    /// Checkpoints of the lowest held-out losses to write and keep.
+    pub save_best: usize,
     /// The token that fills short rows.
     pub pad: u32,
     /// Compute the activations of blocks again in the backward pass instead of keeping them.
@@ -62,6 +66,14 @@ pub fn steps_per_epoch(rows: usize, batch_size: usize, accumulation: usize) -> u
     rows.div_ceil((batch_size * accumulation).max(1)) as u64
 }
 
+/// What the model is asked to say on the way.
+pub struct Sampling<'a> {
+    /// Steps between samples; 0 takes none.
+    pub every: u64,
+    /// Makes them.
+    pub generate: Box<dyn Fn() -> Result<Vec<Sample>> + 'a>,
+}
+
 /// A run in progress.
 pub struct Trainer<'a, M> {
     /// The model, which holds the same variables as the stepper.
@@ -70,12 +82,16 @@ pub struct Trainer<'a, M> {
     pub stepper: Stepper,
     /// Rows to train on.
     pub train: &'a [Example],
+    /// How they become batches.
+    pub plan: &'a Plan,
     /// Held-out rows; may be empty.
     pub validation: &'a [Example],
     /// The settings.
     pub settings: LoopSettings,
     /// Where batches go.
     pub device: Device,
+    /// Samples on the way, where wanted.
+    pub sampling: Option<Sampling<'a>>,
     /// Where checkpoints go; `None` keeps none.
     pub checkpoints: Option<Checkpoints>,
     /// Set from outside, ends the loop after the current step.
@@ -84,25 +100,12 @@ pub struct Trainer<'a, M> {
     pub progress: Progress,
 }
 
-/// What has been seen since the last row of the log.
+/// What this process has seen since the last row of the log: for its rates, not its losses.
+#[derive(Default)]
 struct Since {
-    started: Instant,
-    loss: f64,
     steps: u64,
     tokens: usize,
     seconds: f64,
-}
-
-impl Since {
-    fn now() -> Self {
-        Self {
-            started: Instant::now(),
-            loss: 0.0,
-            steps: 0,
-            tokens: 0,
-            seconds: 0.0,
-        }
-    }
 }
 
 impl<M: LanguageModel> Trainer<'_, M> {
@@ -125,65 +128,62 @@ impl<M: LanguageModel> Trainer<'_, M> {
         )?;
         let begin = Instant::now();
         let mut walk = self.walk();
-        let mut since = Since::now();
-        let mut last_loss = f64::NAN;
-        let mut last_val = None;
-        let mut end = End::Completed;
-        while self.progress.step < total_steps {
+        let mut since = Since::default();
+        let mut interrupted = false;
+        while self.progress.step < total_steps && !self.has_stalled() && !interrupted {
+            let started = Instant::now();
             let (report, tokens) = self.one_step(&mut walk)?;
-            tell(observers, &Event::Stepped(report))?;
-            last_loss = report.loss;
-            since.loss += report.loss;
             since.steps += 1;
             since.tokens += tokens;
-            // taken before an evaluation, whose time is not the step's
-            since.seconds = since.started.elapsed().as_secs_f64();
+            since.seconds += started.elapsed().as_secs_f64();
+            tell(observers, &Event::Stepped(report))?;
             let last = report.step == total_steps;
-            let val = self.evaluate_if_due(report.step, last)?;
-            last_val = val.or(last_val);
+            let (val, improved) = self.evaluate_if_due(report.step, last)?;
             if val.is_some() || last || due(report.step, self.settings.logging_steps) {
                 let row = self.log_row(&report, val, &since, &walk);
                 tell(observers, &Event::Logged(row))?;
-                since = Since::now();
+                since = Since::default();
+                self.progress.unlogged = Unlogged::default();
             }
-            let interrupted = self.stop.is_some_and(|stop| stop.load(Ordering::SeqCst));
-            let improved = val.is_some() && self.progress.best_step() == Some(report.step);
-            if due(report.step, self.settings.save_steps) || interrupted || improved || last {
+            self.sample_if_due(report.step, last, observers)?;
+            let stop = self.stop.is_some_and(|stop| stop.load(Ordering::SeqCst));
+            interrupted = stop && !last;
+            let ends = last || interrupted || self.has_stalled();
+            if ends || improved || due(report.step, self.settings.save_steps) {
                 self.save(observers)?;
             }
-            if interrupted && !last {
-                end = End::Interrupted;
-                break;
-            }
-            let patience = self.settings.patience.unwrap_or(u64::MAX);
-            if self.progress.evaluations_without_best >= patience && !last {
-                end = End::StoppedEarly;
-                break;
-            }
         }
-        let seconds = begin.elapsed().as_secs_f64();
-        let (steps, best_val) = (self.progress.step, self.progress.best);
+        let end = match (interrupted, self.progress.step < total_steps) {
+            (true, _) => End::Interrupted,
+            (false, true) => End::StoppedEarly,
+            (false, false) => End::Completed,
+        };
         let outcome = Outcome {
-            steps,
-            last_loss,
-            last_val,
-            best_val,
+            steps: self.progress.step,
+            last_loss: self.progress.last_loss.unwrap_or(f64::NAN),
+            last_val: self.progress.last_val,
+            best_val: self.progress.best,
             end,
-            seconds,
+            seconds: begin.elapsed().as_secs_f64(),
         };
         tell(observers, &Event::Ended(outcome.clone()))?;
         Ok(outcome)
     }
 
-    fn walk(&self) -> Walk {
+    fn has_stalled(&self) -> bool {
+        self.progress.has_stalled(self.settings.patience)
+    }
+
+    /// The walk over the rows from where the run stands.
+    pub(crate) fn walk(&self) -> Walk {
         let Progress {
             epoch, position, ..
         } = self.progress;
-        Walk::new(self.settings.seed, self.train.len(), epoch, position)
+        self.plan.walk(self.settings.seed, epoch, position)
     }
 
     /// One optimizer step over the next window; the tokens that it read.
-    fn one_step(&mut self, walk: &mut Walk) -> Result<(StepReport, usize)> {
+    pub(crate) fn one_step(&mut self, walk: &mut Walk) -> Result<(StepReport, usize)> {
         let LoopSettings {
             seed,
             batch_size,
@@ -196,10 +196,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let rows = walk.take(batch_size * accumulation);
         let batches = rows
             .chunks(batch_size)
-            .map(|rows| {
-                let examples: Vec<&Example> = rows.iter().map(|&row| &self.train[row]).collect();
-                collate(&examples, pad, &self.device)
-            })
+            .map(|rows| self.plan.batch(self.train, rows, pad, &self.device))
             .collect::<Result<Vec<Batch>>>()?;
         drop(input);
         let supervised: usize = batches.iter().map(|batch| batch.supervised).sum();
@@ -212,18 +209,23 @@ impl<M: LanguageModel> Trainer<'_, M> {
         );
         let report = self.stepper.step(batches.len(), |micro| {
             let pass = Pass::train(ops, dropout_seed(seed, step, micro))
-                .recomputing(gradient_checkpointing);
+                .recomputing(gradient_checkpointing)
+                .packed(batches[micro].segments.clone());
             Ok(model.loss(&batches[micro], &pass, scale)?)
         })?;
         self.progress.step = report.step;
         self.progress.epoch = walk.epoch();
         self.progress.position = walk.position();
+        self.progress.last_loss = Some(report.loss);
+        self.progress.unlogged.loss += report.loss;
+        self.progress.unlogged.steps += 1;
         Ok((report, tokens))
     }
 
-    fn evaluate_if_due(&mut self, step: u64, last: bool) -> Result<Option<f64>> {
+    /// The held-out loss, and whether it is one of the lowest.
+    fn evaluate_if_due(&mut self, step: u64, last: bool) -> Result<(Option<f64>, bool)> {
         if self.validation.is_empty() || !(last || due(step, self.settings.eval_steps)) {
-            return Ok(None);
+            return Ok((None, false));
         }
         let val = self.held_out_loss()?;
         if !val.is_finite() {
@@ -234,8 +236,26 @@ impl<M: LanguageModel> Trainer<'_, M> {
                 value: val.to_string(),
             });
         }
-        self.progress.evaluated(step, val);
-        Ok(Some(val))
+        let improved = self
+            .progress
+            .evaluated(step, val, self.settings.save_best);
+        Ok((Some(val), improved))
+    }
+
+    fn sample_if_due(
+        &self,
+        step: u64,
+        last: bool,
+        observers: &mut [&mut dyn Observer],
+    ) -> Result<()> {
+        let every = self.sampling.as_ref().map_or(0, |sampling| sampling.every);
+        match &self.sampling {
+            Some(sampling) if due(step, every) || (last && every > 0) => {
+                let samples = (sampling.generate)()?;
+                tell(observers, &Event::Sampled { step, samples })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The loss per supervised token of the held-out rows.
@@ -254,8 +274,8 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let left = self.settings.total_steps - report.step;
         LogRow {
             step: report.step,
-            epoch: walk.epoch() as f64 + walk.position() as f64 / self.train.len() as f64,
-            loss: since.loss / since.steps as f64,
+            epoch: walk.epoch() as f64 + walk.position() as f64 / self.plan.rows() as f64,
+            loss: self.progress.unlogged.loss / self.progress.unlogged.steps as f64,
             val,
             lr: report.lr,
             grad: report.grad_norm,
@@ -268,14 +288,10 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(());
         };
+        let step = self.progress.step;
+        tell(observers, &Event::Saving { step })?;
         let path = checkpoints.save(&self.progress, &self.stepper)?;
-        tell(
-            observers,
-            &Event::Saved {
-                step: self.progress.step,
-                path,
-            },
-        )
+        tell(observers, &Event::Saved { step, path })
     }
 }
 

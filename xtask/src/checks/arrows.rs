@@ -6,13 +6,16 @@ use super::verdict;
 use crate::workspace::{Package, Workspace};
 
 /// What each crate may use of ours. `llm-cli` may use all; lessons and benches all but `llm-cli`.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("llm-alloc", &[]),
     ("llm-core", &[]),
     ("llm-show", &[]),
+    ("llm-parquet", &[]),
     ("llm-dashboard", &[]),
     ("llm-store", &["llm-core"]),
     ("llm-hub", &["llm-store"]),
     ("llm-train", &["llm-core", "llm-store"]),
+    ("llm-bertscore", &["llm-core", "llm-store"]),
     ("llm-serve", &["llm-core", "llm-store"]),
     ("xtask", &[]),
 ];

@@ -25,7 +25,7 @@ use serde_json::Value;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     group = clap::ArgGroup::new("what").required(true).args(["model", "file", "config"]),
-    after_help = "Examples:\n  deeper inspect --file model.safetensors\n  \
+    after_help = "Examples:\n  deeper inspect --file model.safetensors\n  deeper inspect --file model-q8_0.gguf\n  \
 deeper inspect params --config qwen3-0.6b\n  deeper inspect kv --config path/to/model --tokens 8192"
 )]
 pub(crate) struct InspectArgs {
@@ -34,7 +34,7 @@ pub(crate) struct InspectArgs {
     /// A Hugging Face folder or a hub id: every tensor as it is stored
     #[arg(long, value_name = "M")]
     model: Option<String>,
-    /// A safetensors file: its header, validated
+    /// A safetensors or GGUF file: its header, validated
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
     /// A config.json: the model it describes, without weights

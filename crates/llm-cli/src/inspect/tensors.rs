@@ -33,6 +33,9 @@ pub(super) fn of_model(screen: &mut Screen, model: &str) -> Result<()> {
 
 /// The tensors that a file's header names.
 pub(super) fn of_file(screen: &mut Screen, file: &Path) -> Result<()> {
+    if llm_store::gguf::is_gguf(file)? {
+        return of_gguf(screen, file);
+    }
     let file = llm_store::safetensors::SafetensorsFile::open(file)?;
     let row = |(name, info): (&String, &llm_store::safetensors::TensorInfo)| Row {
         name: name.clone(),
@@ -42,6 +45,43 @@ pub(super) fn of_file(screen: &mut Screen, file: &Path) -> Result<()> {
     list(screen, file.header().tensors.iter().map(row).collect());
     Ok(())
 }
+
+/// The metadata and tensors of a GGUF file.
+fn of_gguf(screen: &mut Screen, file: &Path) -> Result<()> {
+    let file = llm_store::gguf::GgufFile::open(file)?;
+    let header = file.header();
+    let (version, alignment) = (header.version, header.alignment);
+    let title = format!("GGUF version {version} · data aligned to {alignment}");
+    let title = screen.look().text(&title).into_owned();
+    screen.line(&title);
+    screen.line("");
+    let mut table = Table::new(&["key", "type", "value"]);
+    let widths = [KEY_COLUMNS, TYPE_COLUMNS, VALUE_COLUMNS];
+    for (key, value) in &header.metadata {
+        let key = key.escape_debug().to_string();
+        let cells = [key, value.type_name(), value.to_string()];
+        let mut columns = widths.into_iter();
+        let clipped = cells.map(|text| {
+            let columns = columns.next().unwrap_or(VALUE_COLUMNS);
+            llm_show::look::clip(screen.look(), &screen.look().text(&text), columns)
+        });
+        table.row(clipped.map(Into::into));
+    }
+    screen.show(&table);
+    screen.line("");
+    let row = |info: &llm_store::gguf::TensorInfo| Row {
+        name: info.name.escape_debug().to_string(),
+        shape: info.shape.clone(),
+        dtype: info.kind.name().into(),
+    };
+    list(screen, header.tensors.iter().map(row).collect());
+    Ok(())
+}
+
+/// The columns of the metadata's table: 80 with the gaps and the margin.
+const KEY_COLUMNS: usize = 39;
+const TYPE_COLUMNS: usize = 14;
+const VALUE_COLUMNS: usize = 20;
 
 /// The tensors that a model of this config has.
 pub(super) fn of_config(screen: &mut Screen, config: &ModelConfig) -> Result<()> {

@@ -89,7 +89,10 @@ impl Page {
     pub(super) fn table(&mut self, names: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) {
         self.body += "<div class=\"wide\"><table>\n";
         if !names.is_empty() {
-            let cells: String = names.iter().map(|n| format!("<th>{}</th>", escaped(n))).collect();
+            let cells: String = names
+                .iter()
+                .map(|n| format!("<th>{}</th>", escaped(n)))
+                .collect();
             self.body += &format!("<tr>{cells}</tr>\n");
         }
         for row in rows {
@@ -130,7 +133,10 @@ fn escaped(text: &str) -> String {
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(c),
             // Marks that turn the direction of a line would show another text than there is.
-            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => {
+            c if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c) =>
+            {
                 out.push('\u{fffd}');
             }
             c => out.push(c),
@@ -152,7 +158,10 @@ mod tests {
         page.muted(hostile);
         page.bad(hostile);
         page.verbatim(hostile);
-        page.table(&[hostile], [vec![hostile.into(), Cell::Number(hostile.into())]]);
+        page.table(
+            &[hostile],
+            [vec![hostile.into(), Cell::Number(hostile.into())]],
+        );
         let html = page.finish();
         for word in ["<script", "\"' ", "x &amp; ", "\u{1b}", "\u{202e}", "\0"] {
             assert!(!html.contains(word), "{word:?}");

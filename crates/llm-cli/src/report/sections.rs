@@ -23,7 +23,8 @@ pub(super) fn page(record: &Record) -> String {
     faults(&mut page, record);
     results(&mut page, record);
     curves(&mut page, record);
-    answers(&mut page, record);
+    answers(&mut page, "Answers while it trained", &record.on_the_way);
+    answers(&mut page, "Answers before and after", &record.samples);
     warnings(&mut page, record);
     checks(&mut page, record);
     data(&mut page, record);
@@ -52,7 +53,10 @@ fn status(page: &mut Page, record: &Record) {
         (None, None) => page.muted("has not ended"),
     }
     if record.bad_lines > 0 {
-        page.muted(&format!("{} lines of its files cannot be read", record.bad_lines));
+        page.muted(&format!(
+            "{} lines of its files cannot be read",
+            record.bad_lines
+        ));
     }
 }
 
@@ -74,7 +78,7 @@ fn faults(page: &mut Page, record: &Record) {
     page.table(&names, diagnosis.findings.iter().map(row));
 }
 
-/// Before and after training, and what an evaluation found.
+/// Before and after training.
 fn results(page: &mut Page, record: &Record) {
     if let Some(metrics) = &record.metrics {
         let rows: Vec<Vec<Cell>> = ["loss", "exact_match"]
@@ -86,10 +90,6 @@ fn results(page: &mut Page, record: &Record) {
             let names = ["", "before", "after", "difference", "95 % interval"];
             page.table(&names, rows);
         }
-    }
-    if let Some(Value::Object(map)) = &record.evaluation {
-        page.section("Evaluation");
-        page.table(&[], pairs(map));
     }
 }
 
@@ -120,7 +120,10 @@ fn curves(page: &mut Page, record: &Record) {
             .collect(),
     };
     let picture = |title: &str, y: &str, all: Vec<Line>| {
-        let drawn: Vec<Line> = all.into_iter().filter(|line| !line.points.is_empty()).collect();
+        let drawn: Vec<Line> = all
+            .into_iter()
+            .filter(|line| !line.points.is_empty())
+            .collect();
         lines(title, ["step", y], &drawn)
     };
     let loss = vec![
@@ -129,8 +132,16 @@ fn curves(page: &mut Page, record: &Record) {
     ];
     let mut pictures = vec![
         picture("Loss", "per token", loss),
-        picture("Learning rate", "lr", vec![series("lr", |row| Some(row.lr))]),
-        picture("Gradient norm", "before clipping", vec![series("grad", |row| Some(row.grad))]),
+        picture(
+            "Learning rate",
+            "lr",
+            vec![series("lr", |row| Some(row.lr))],
+        ),
+        picture(
+            "Gradient norm",
+            "before clipping",
+            vec![series("grad", |row| Some(row.grad))],
+        ),
         picture(
             "Speed",
             "tokens a second",
@@ -145,7 +156,12 @@ fn memory(record: &Record) -> Option<Picture> {
     let points: Vec<(f64, f64)> = record
         .system
         .iter()
-        .filter_map(|row| Some((row.step as f64, row.memory_bytes? as f64 / f64::from(1 << 20))))
+        .filter_map(|row| {
+            Some((
+                row.step as f64,
+                row.memory_bytes? as f64 / f64::from(1 << 20),
+            ))
+        })
         .collect();
     let line = Line {
         name: "memory".into(),
@@ -154,23 +170,22 @@ fn memory(record: &Record) -> Option<Picture> {
     (!line.points.is_empty()).then(|| lines("Memory", ["step", "MiB"], &[line]))
 }
 
-fn answers(page: &mut Page, record: &Record) {
-    if record.samples.is_empty() {
+fn answers(page: &mut Page, title: &str, samples: &[Value]) {
+    if samples.is_empty() {
         return;
     }
-    page.section("Answers");
+    page.section(title);
     let text = |row: &Value, key: &str| match &row[key] {
         Value::String(text) => short(text),
         Value::Null => String::new(),
         other => short(&other.to_string()),
     };
-    // Samples on the way have a step and an answer, those around training a before and an after.
-    let known = ["step", "prompt", "expected", "answer", "before", "after"];
-    let used = |key: &&str| record.samples.iter().any(|row| !row[*key].is_null());
+    let known = ["step", "prompt", "text", "expected", "before", "after"];
+    let used = |key: &&str| samples.iter().any(|row| !row[*key].is_null());
     let keys: Vec<&str> = known.into_iter().filter(used).collect();
     let row = |row: &Value| keys.iter().map(|key| Cell::from(text(row, key))).collect();
-    page.table(&keys, record.samples.iter().take(SHOWN).map(row));
-    more(page, record.samples.len());
+    page.table(&keys, samples.iter().take(SHOWN).map(row));
+    more(page, samples.len());
 }
 
 fn warnings(page: &mut Page, record: &Record) {
@@ -185,7 +200,10 @@ fn warnings(page: &mut Page, record: &Record) {
             short(&warning.hint).into(),
         ]
     };
-    page.table(&["step", "seen", "hint"], record.warnings.iter().take(SHOWN).map(row));
+    page.table(
+        &["step", "seen", "hint"],
+        record.warnings.iter().take(SHOWN).map(row),
+    );
     more(page, record.warnings.len());
 }
 
@@ -197,7 +215,11 @@ fn checks(page: &mut Page, record: &Record) {
     let row = |check: &llm_train::monitor::checks::Checked| {
         let verdict = if check.ok { "ok" } else { "fault" };
         let note = check.note.as_deref().unwrap_or_default();
-        vec![check.name.as_str().into(), verdict.into(), short(note).into()]
+        vec![
+            check.name.as_str().into(),
+            verdict.into(),
+            short(note).into(),
+        ]
     };
     page.table(&["check", "", ""], record.checks.iter().map(row));
 }
@@ -207,7 +229,14 @@ fn data(page: &mut Page, record: &Record) {
     let Some(data) = &record.data else { return };
     page.section("Data");
     let parts = ["train", "validation"];
-    let names = ["rows", "examples", "truncated", "dropped", "tokens", "supervised"];
+    let names = [
+        "rows",
+        "examples",
+        "truncated",
+        "dropped",
+        "tokens",
+        "supervised",
+    ];
     let number = |part: &str, name: &str| match data["rows"][part][name].as_u64() {
         Some(number) => Cell::Number(count(number)),
         None => "–".into(),
@@ -219,9 +248,16 @@ fn data(page: &mut Page, record: &Record) {
     };
     let header: Vec<&str> = std::iter::once("").chain(names).collect();
     page.table(&header, parts.map(row));
-    let files = data["files"]["data"].as_array().map_or(&[][..], Vec::as_slice);
+    let files = data["files"]["data"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     let row = |file: &Value| {
-        let hash: String = file["sha256"].as_str().unwrap_or_default().chars().take(16).collect();
+        let hash: String = file["sha256"]
+            .as_str()
+            .unwrap_or_default()
+            .chars()
+            .take(16)
+            .collect();
         vec![
             short(file["path"].as_str().unwrap_or_default()).into(),
             Cell::Number(file["size"].as_u64().map_or_else(String::new, bytes)),
@@ -229,7 +265,10 @@ fn data(page: &mut Page, record: &Record) {
         ]
     };
     if !files.is_empty() {
-        page.table(&["file", "size", "sha256"], files.iter().take(SHOWN).map(row));
+        page.table(
+            &["file", "size", "sha256"],
+            files.iter().take(SHOWN).map(row),
+        );
         more(page, files.len());
     }
 }
@@ -240,7 +279,11 @@ fn pairs(map: &Map<String, Value>) -> Vec<Vec<Cell>> {
     for (key, value) in map {
         match value {
             Value::Object(inner) => {
-                rows.extend(inner.iter().map(|(name, value)| pair(&format!("{key}.{name}"), value)));
+                rows.extend(
+                    inner
+                        .iter()
+                        .map(|(name, value)| pair(&format!("{key}.{name}"), value)),
+                );
             }
             value => rows.push(pair(key, value)),
         }

@@ -90,7 +90,9 @@ fn a_trace_holds_every_operation_inside_its_step() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json");
     let file = path.to_str().unwrap();
-    let arguments = ["train", "--size", "tiny", "--runs", "1", "--json", "--trace", file];
+    let arguments = [
+        "train", "--size", "tiny", "--runs", "1", "--json", "--trace", file,
+    ];
     let output = bench(arguments);
     assert_eq!(output.code, Some(0), "{output:?}");
     let trace: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -106,7 +108,10 @@ fn a_trace_holds_every_operation_inside_its_step() {
     let inside = |span: &&&Value| {
         span["ts"].as_f64() >= step["ts"].as_f64() && end(span) <= end(step) + 1e-3
     };
-    assert!(spans.iter().filter(inside).count() + 1 >= spans.len(), "{trace}");
+    assert!(
+        spans.iter().filter(inside).count() + 1 >= spans.len(),
+        "{trace}"
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use llm_store::adapter::AdapterConfig;
 use llm_store::{SaveOptions, save_model};
 
 /// A model folder and an adapter folder in a temporary place.
-struct Fixture {
+pub(crate) struct Fixture {
     root: tempfile::TempDir,
     model: Decoder,
 }
@@ -24,7 +24,7 @@ struct Fixture {
 const TEXT: &str = "the cat sat on the mat, the dog sat on the log, and the frog sat on them all";
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let trainer = Trainer::new(300, PreTokenizer::qwen2().unwrap());
         let tokenizer = trainer.train([TEXT]).unwrap();
@@ -69,11 +69,11 @@ impl Fixture {
         Self { root, model }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    fn deeper<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Output {
+    pub(crate) fn deeper<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Output {
         let run = Run::new(env!("CARGO_BIN_EXE_deeper"))
             .folder(self.root.path())
             .args(args);
@@ -87,7 +87,7 @@ fn read_logits(path: &Path) -> Tensor {
 }
 
 /// One line of error, a hint, no trace of a panic.
-fn assert_failure(output: &Output, code: i32, words: &[&str]) {
+pub(crate) fn assert_failure(output: &Output, code: i32, words: &[&str]) {
     assert_eq!(output.code, Some(code), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
     for word in words {

@@ -84,6 +84,7 @@ fn help_is_the_golden_one() {
         "inspect flops",
         "inspect kv",
         "cost",
+        "metrics",
     ];
     for verb in verbs {
         let output = Checkout::new().deeper(verb.split_whitespace().chain(["--help"]));

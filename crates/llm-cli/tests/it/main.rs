@@ -7,13 +7,27 @@ mod bench;
 #[cfg(test)]
 mod checkout;
 #[cfg(test)]
+mod convert;
+#[cfg(test)]
+mod data;
+#[cfg(test)]
 mod deeper;
+#[cfg(test)]
+mod eval;
 #[cfg(test)]
 mod exercises;
 #[cfg(test)]
 mod formulas;
+#[cfg(all(test, unix))]
+mod kills;
 #[cfg(test)]
 mod learner;
+#[cfg(test)]
+mod makefile;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod shipping;
 #[cfg(test)]
 mod train;
 #[cfg(test)]

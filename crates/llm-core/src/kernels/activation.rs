@@ -281,9 +281,11 @@ fn upper_tail<S: Simd>(simd: S, a: S::V) -> (S::V, S::V) {
     let u = simd.mul_add(t, splat(simd, 2.0), splat(simd, -1.0));
     let single = size_of::<S::E>() == size_of::<f32>();
     let terms: &[f64] = if single { &ERFC_F32 } else { &ERFC_F64 };
-    let p = terms.iter().rev().fold(splat(simd, 0.0), |p, &term| {
-        simd.mul_add(p, u, splat(simd, term))
-    });
+    // A loop: `rfold` is not inlined here, and then each step of it is a function call.
+    let mut p = splat(simd, 0.0);
+    for &term in terms.iter().rev() {
+        p = simd.mul_add(p, u, splat(simd, term));
+    }
     (
         simd.mul(simd.mul(simd.mul(t, p), bell), splat(simd, 0.5)),
         bell,

@@ -204,6 +204,7 @@ impl Decoder {
     }
 
     /// The final hidden state of every position; with a cache, of the tokens after the cached ones.
+    /// Under a [packed](Pass::packed) pass positions begin anew in each document.
     ///
     /// # Shapes
     /// `ids [B, T]` of u32 → `[B, T, C]`.
@@ -223,14 +224,18 @@ impl Decoder {
             let problem = format!("{} tokens do not fit the context of {context}", offset + t);
             return Err(Error::input("context", problem));
         }
+        if let Some(segments) = pass.segments()
+            && (cache.is_some() || segments.shape() != (b, t))
+        {
+            let problem = format!("expected those of [B={b}, T={t}], and no cache beside them");
+            return Err(Error::input("segments", problem));
+        }
         let mut x = pass
             .ops
             .embedding(&self.embedding, ids)?
             .to_dtype(self.dtype)?;
         if let Some(table) = &self.positions {
-            let first = offset as u32;
-            let positions = Tensor::arange(first, first + t as u32, ids.device())?;
-            let positions = positions.broadcast_as((b, t))?.contiguous()?;
+            let positions = position_ids((b, t), offset, pass, ids.device())?;
             let placed = pass.ops.embedding(table, &positions)?;
             x = pass.ops.add(&x, &placed.to_dtype(self.dtype)?)?;
         }
@@ -368,4 +373,22 @@ impl Decoder {
             self.tensors.insert(format!("{name}.weight"), weight);
         }
     }
+}
+
+/// Where each token stands in its text.
+///
+/// # Shapes
+/// `[B, T]` of u32.
+fn position_ids(
+    (b, t): (usize, usize),
+    offset: usize,
+    pass: &Pass,
+    device: &Device,
+) -> Result<Tensor> {
+    if let Some(segments) = pass.segments() {
+        return Ok(Tensor::from_slice(segments.positions(), (b, t), device)?);
+    }
+    let first = offset as u32;
+    let row = Tensor::arange(first, first + t as u32, device)?;
+    Ok(row.broadcast_as((b, t))?.contiguous()?)
 }

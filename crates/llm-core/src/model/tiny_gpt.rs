@@ -208,6 +208,9 @@ impl TinyGpt {
             );
             return Err(Error::input("position", problem));
         }
+        if pass.segments().is_some() {
+            return Err(Error::input("segments", "this model has no packed rows"));
+        }
         let ops = pass.ops;
         let positions = self.position.narrow(0, 0, t)?;
         let x = ops.embedding(&self.token, ids)?.broadcast_add(&positions)?;

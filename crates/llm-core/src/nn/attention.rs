@@ -6,7 +6,7 @@ use super::{LinearSpec, Norm, Pass, Proj};
 use crate::Result;
 use crate::cache::LayerCache;
 use crate::config::ModelConfig;
-use crate::ops::{AttentionSpec, RopeTable};
+use crate::ops::{AttentionSpec, Placing, RopeTable};
 use crate::params::Weights;
 
 /// Query, key and value projections as the model file has them.
@@ -117,45 +117,81 @@ impl Attention {
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Result<Tensor> {
-        let read = match (&self.qkv, cache) {
-            // Nothing happens to q, k and v between projection and attention.
-            (Qkv::Packed(packed), None) if self.qk_norm.is_none() && at.rope.is_none() => {
-                let qkv = packed.forward(x, pass)?;
-                let (h, k) = (self.heads, self.kv_heads);
-                pass.ops.causal_attention_packed(&qkv, h, k, &self.spec)?
-            }
-            (_, cache) => self.read(x, at, cache, pass)?,
-        };
-        self.output.forward(&read, pass)
+        self.output.forward(&self.read(x, at, cache, pass)?, pass)
     }
 
-    /// What each head reads.
+    /// What the heads read, before the output projection.
     ///
     /// # Shapes
     /// `x [B, T, C]` → `[B, T, H · D]`.
-    fn read(
+    pub(super) fn read(
         &self,
         x: &Tensor,
         at: &Positions,
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Result<Tensor> {
+        if let (Qkv::Packed(packed), None, None, None, None) = (
+            &self.qkv,
+            &cache,
+            &self.qk_norm,
+            at.rope,
+            pass.segments(),
+        ) {
+            // Nothing happens to q, k and v between projection and attention.
+            let qkv = packed.forward(x, pass)?;
+            let (h, k) = (self.heads, self.kv_heads);
+            return pass.ops.causal_attention_packed(&qkv, h, k, &self.spec);
+        }
         let (b, t, _c) = x.dims3()?;
-        let (mut q, mut k, v) = self.project(x, pass)?;
-        if let Some((q_norm, k_norm)) = &self.qk_norm {
-            q = q_norm.forward(&q, pass)?;
-            k = k_norm.forward(&k, pass)?;
-        }
-        if let Some(table) = at.rope {
-            q = pass.ops.rope(&q, table, at.offset)?;
-            k = pass.ops.rope(&k, table, at.offset)?;
-        }
-        let (k, v) = match cache {
-            Some(cache) => cache.extend(at.offset, &k, &v)?,
-            None => (k, v),
+        let (q, k, v) = self.project(x, pass)?;
+        let read = match (cache, self.placing(at), pass.segments()) {
+            (None, Some(placing), None) => {
+                pass.ops
+                    .placed_attention([&q, &k, &v], &placing, &self.spec)?
+            }
+            (cache, _, segments) => {
+                let (q_norm, k_norm) = self.qk_norm.as_ref().map(|(q, k)| (q, k)).unzip();
+                let q = placed(&q, q_norm, at, pass)?;
+                let k = placed(&k, k_norm, at, pass)?;
+                let (k, v) = match cache {
+                    Some(cache) => cache.extend(at.offset, &k, &v)?,
+                    None => (k, v),
+                };
+                match segments {
+                    Some(segments) => pass
+                        .ops
+                        .segmented_attention([&q, &k, &v], &self.spec, segments)?,
+                    None => pass.ops.causal_attention(&q, &k, &v, &self.spec)?,
+                }
+            }
         };
-        let read = pass.ops.causal_attention(&q, &k, &v, &self.spec)?;
         pass.ops.reshape(&read, (b, t, self.heads * self.head_dim))
+    }
+
+    /// How queries and keys are placed, where that is rotation after root-mean-square norms of one ε
+    /// or none.
+    fn placing<'a>(&'a self, at: &Positions<'a>) -> Option<Placing<'a>> {
+        let norms = match &self.qk_norm {
+            None => None,
+            Some((Norm::Rms { weight: q, eps }, Norm::Rms { weight: k, eps: same }))
+                if eps == same =>
+            {
+                Some((q, k, *eps))
+            }
+            Some(_) => return None,
+        };
+        let (rope, offset) = (at.rope?, at.offset);
+        Some(Placing {
+            norms,
+            rope,
+            offset,
+        })
+    }
+
+    /// `[C, H · D]`
+    pub(super) fn output(&self) -> &Proj {
+        &self.output
     }
 
     /// # Shapes
@@ -189,5 +225,21 @@ impl Attention {
                 ("o_proj", &mut self.output),
             ],
         }
+    }
+}
+
+/// Queries or keys under their norm and turned to their positions, where the model has these.
+///
+/// # Shapes
+/// `x [B, T, H, D]` → `[B, T, H, D]`.
+fn placed(x: &Tensor, norm: Option<&Norm>, at: &Positions, pass: &Pass) -> Result<Tensor> {
+    let x = match norm {
+        Some(norm) => norm.forward(x, pass)?,
+        None => x.clone(),
+    };
+    match (at.rope, pass.segments()) {
+        (Some(table), Some(segments)) => pass.ops.rope_at(&x, table, segments.positions()),
+        (Some(table), None) => pass.ops.rope(&x, table, at.offset),
+        (None, _) => Ok(x),
     }
 }

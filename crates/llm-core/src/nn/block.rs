@@ -65,11 +65,10 @@ impl Block {
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Result<Tensor> {
-        let read = self
-            .attention
-            .forward(&self.norm1.forward(x, pass)?, at, cache, pass)?;
-        let x = pass.ops.add(x, &pass.dropout(&read, self.dropout)?)?;
-        let thought = self.mlp.forward(&self.norm2.forward(&x, pass)?, pass)?;
-        pass.ops.add(&x, &pass.dropout(&thought, self.dropout)?)
+        let normed = self.norm1.forward(x, pass)?;
+        let read = self.attention.read(&normed, at, cache, pass)?;
+        let output = self.attention.output();
+        let x = output.forward_onto(x, &read, self.dropout, pass)?;
+        self.mlp.forward_onto(&x, &self.norm2, self.dropout, pass)
     }
 }

@@ -97,6 +97,11 @@ impl Linear {
     pub(crate) fn packed(&self) -> &PackedWeight {
         &self.weight
     }
+
+    /// W and b as what the operations take.
+    pub(crate) fn parts(&self) -> (&PackedWeight, Option<&Tensor>) {
+        (&self.weight, self.bias.as_ref())
+    }
 }
 
 /// `y = x Wᵀ + b + s · dropout(x) Aᵀ Bᵀ` (Hu et al. 2021).
@@ -161,6 +166,29 @@ impl Proj {
         match self {
             Self::Dense(linear) => linear.forward(x, pass),
             Self::Lora(lora) => lora.forward(x, pass),
+        }
+    }
+
+    /// `residual + dropout(y)`: a projection into the residual stream.
+    ///
+    /// # Shapes
+    /// `residual [.., O]`, `x [.., I]` → `[.., O]`.
+    pub fn forward_onto(
+        &self,
+        residual: &Tensor,
+        x: &Tensor,
+        dropout: f64,
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Dense(linear) if pass.drops_nothing(dropout) => {
+                let Linear { weight, bias } = linear;
+                pass.ops.add_linear(residual, x, weight, bias.as_ref())
+            }
+            _ => {
+                let y = self.forward(x, pass)?;
+                pass.ops.add(residual, &pass.dropout(&y, dropout)?)
+            }
         }
     }
 

@@ -2,10 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::{LinearSpec, Pass, Proj};
+use super::{LinearSpec, Norm, Pass, Proj};
 use crate::Result;
 use crate::config::{MlpKind, ModelConfig};
-use crate::ops::GeluKind;
+use crate::ops::{GatedMlp, GeluKind};
 use crate::params::Weights;
 
 /// Two or three projections with an activation between.
@@ -66,19 +66,65 @@ impl Mlp {
         })
     }
 
+    /// `x + dropout(mlp(norm(x)))`.
+    ///
+    /// # Shapes
+    /// `x [B, T, C]` → `[B, T, C]`.
+    pub fn forward_onto(
+        &self,
+        x: &Tensor,
+        norm: &Norm,
+        dropout: f64,
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        let dense = match (self, norm) {
+            (
+                Self::SwiGlu {
+                    gate: Proj::Dense(gate),
+                    up: Proj::Dense(up),
+                    down: Proj::Dense(down),
+                },
+                Norm::Rms { weight, eps },
+            ) => Some(GatedMlp {
+                norm: weight,
+                eps: *eps,
+                gate: gate.parts(),
+                up: up.parts(),
+                down: down.parts(),
+            }),
+            _ => None,
+        };
+        match dense {
+            Some(mlp) if pass.drops_nothing(dropout) => pass.ops.gated_mlp(x, &mlp),
+            _ => {
+                let inner = self.inner(&norm.forward(x, pass)?, pass)?;
+                self.down().forward_onto(x, &inner, dropout, pass)
+            }
+        }
+    }
+
     /// # Shapes
     /// `x [B, T, C]` → `[B, T, C]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.down().forward(&self.inner(x, pass)?, pass)
+    }
+
+    /// What `down` reads.
+    ///
+    /// # Shapes
+    /// `x [B, T, C]` → `[B, T, F]`.
+    fn inner(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         match self {
-            Self::SwiGlu { gate, up, down } => {
-                let gated = pass
-                    .ops
-                    .swiglu(&gate.forward(x, pass)?, &up.forward(x, pass)?)?;
-                down.forward(&gated, pass)
-            }
-            Self::Gelu { up, down, kind } => {
-                down.forward(&pass.ops.gelu(&up.forward(x, pass)?, *kind)?, pass)
-            }
+            Self::SwiGlu { gate, up, .. } => pass
+                .ops
+                .swiglu(&gate.forward(x, pass)?, &up.forward(x, pass)?),
+            Self::Gelu { up, kind, .. } => pass.ops.gelu(&up.forward(x, pass)?, *kind),
+        }
+    }
+
+    fn down(&self) -> &Proj {
+        match self {
+            Self::SwiGlu { down, .. } | Self::Gelu { down, .. } => down,
         }
     }
 

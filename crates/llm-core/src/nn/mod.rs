@@ -17,11 +17,12 @@ pub use norm::Norm;
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::ops::{Ops, checkpoint};
+use crate::ops::{Ops, Segments, checkpoint};
 
 /// How one forward pass runs: which operations, and whether dropout is on.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Pass {
     dropout_seed: Option<Cell<u64>>,
     /// Whether blocks forget their activations and run again in the backward pass.
     recomputes: bool,
+    /// Where documents lie, in a batch of packed rows.
+    segments: Option<Arc<Segments>>,
 }
 
 impl Pass {
@@ -41,6 +44,7 @@ impl Pass {
             ops,
             dropout_seed: None,
             recomputes: false,
+            segments: None,
         }
     }
 
@@ -50,6 +54,7 @@ impl Pass {
             ops,
             dropout_seed: Some(Cell::new(seed)),
             recomputes: false,
+            segments: None,
         }
     }
 
@@ -58,6 +63,17 @@ impl Pass {
     /// pass instead of being kept. The fused operations can.
     pub fn recomputing(self, recomputes: bool) -> Self {
         Self { recomputes, ..self }
+    }
+
+    /// The same over packed rows whose documents lie where `segments` says; `None` is rows of one
+    /// document each.
+    pub fn packed(self, segments: Option<Arc<Segments>>) -> Self {
+        Self { segments, ..self }
+    }
+
+    /// Where the documents of packed rows lie.
+    pub(crate) fn segments(&self) -> Option<&Arc<Segments>> {
+        self.segments.as_ref()
     }
 
     /// Runs `work` on `x` under this pass, as one segment that is computed again in the backward
@@ -73,6 +89,7 @@ impl Pass {
         // Both runs draw the same masks: each starts at this seed, and the first says where it
         // ended.
         let (ops, seed) = (self.ops, self.dropout_seed.as_ref().map(Cell::get));
+        let segments = self.segments.clone();
         let end = Rc::new(Cell::new(seed));
         let ended = end.clone();
         let y = checkpoint(x, move |x| {
@@ -80,6 +97,7 @@ impl Pass {
                 ops,
                 dropout_seed: seed.map(Cell::new),
                 recomputes: false,
+                segments: segments.clone(),
             };
             let y = work(x, &pass)?;
             ended.set(pass.dropout_seed.as_ref().map(Cell::get));
@@ -101,6 +119,17 @@ impl Pass {
             Some(seed) => self.ops.dropout(x, p, seed),
             None => Ok(x.clone()),
         }
+    }
+
+    /// Whether dropout with probability `p` changes nothing here, so that an operation which has no
+    /// place for it may stand for it and what it follows. Takes the mask's seed then, as
+    /// [`Pass::dropout`] does.
+    pub(crate) fn drops_nothing(&self, p: f64) -> bool {
+        let nothing = p == 0.0 || self.dropout_seed.is_none();
+        if nothing {
+            let _mask = self.dropout_seed();
+        }
+        nothing
     }
 
     /// The seed of the next mask, another one at each call; `None` outside training.

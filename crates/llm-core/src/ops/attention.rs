@@ -35,7 +35,7 @@ impl AttentionSpec {
 
     /// `products` matrix products over the pairs of query and key that are read, for q of
     /// `[B, T, H, D]` and k of `[B, S, K, D]`.
-    fn cost<E>(&self, q: &[usize], k: &[usize], products: usize) -> Cost {
+    pub(super) fn cost<E>(&self, q: &[usize], k: &[usize], products: usize) -> Cost {
         let (&[b, t, h, d], &[_b, s, kv, _d]) = (q, k) else {
             return Cost::default();
         };
@@ -48,7 +48,12 @@ impl AttentionSpec {
         }
     }
 
-    fn inputs<'a, E>(&self, q: Heads<'a, E>, k: Heads<'a, E>, v: Heads<'a, E>) -> Inputs<'a, E> {
+    pub(super) fn inputs<'a, E>(
+        &self,
+        q: Heads<'a, E>,
+        k: Heads<'a, E>,
+        v: Heads<'a, E>,
+    ) -> Inputs<'a, E> {
         Inputs {
             q,
             k,
@@ -244,7 +249,7 @@ pub(super) fn causal_attention(
     }
 }
 
-fn check(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> Result<()> {
+pub(super) fn check(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> Result<()> {
     let [b, t, h, d] = axes("attention q", q, "B, T, H, D")?;
     let [_b, s, kv, _d] = axes("attention k", k, "B, S, K, D")?;
     expect_shape("attention k", k, &[b, s, kv, d])?;
@@ -256,7 +261,7 @@ fn check(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> Result<()>
     check_spec(NAME, (h, kv), spec)
 }
 
-fn check_spec(name: &str, (h, kv): (usize, usize), spec: &AttentionSpec) -> Result<()> {
+pub(super) fn check_spec(name: &str, (h, kv): (usize, usize), spec: &AttentionSpec) -> Result<()> {
     let problem = if kv == 0 || h % kv != 0 {
         format!("{kv} key-value heads do not divide {h} query heads")
     } else if !spec.scale.is_finite() {

@@ -5,7 +5,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use super::{AttentionSpec, GeluKind, IGNORE_INDEX, RopeTable};
 use crate::{Error, Result};
@@ -39,13 +39,28 @@ pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -
 pub(super) fn rope(x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tensor> {
     let (_b, t, _h, d) = x.dims4()?;
     let (cos, sin) = table.rows(offset, t, x.dtype(), x.device())?;
-    let (cos, sin) = (
-        cos.reshape((1, t, 1, d / 2))?,
-        sin.reshape((1, t, 1, d / 2))?,
-    );
+    let by_token = |angles: Tensor| angles.reshape((1, t, 1, d / 2));
+    turn(x, &by_token(cos)?, &by_token(sin)?)
+}
+
+pub(super) fn rope_at(x: &Tensor, table: &RopeTable, positions: &[u32]) -> Result<Tensor> {
+    let (b, t, _h, d) = x.dims4()?;
+    super::rope::check_positions(b * t, positions)?;
+    let (cos, sin) = table.gather(positions)?;
+    let by_token = |angles: Vec<f64>| -> Result<Tensor> {
+        let angles = Tensor::from_vec(angles, (b, t, 1, d / 2), &Device::Cpu)?;
+        Ok(angles.to_dtype(x.dtype())?.to_device(x.device())?)
+    };
+    turn(x, &by_token(cos)?, &by_token(sin)?)
+}
+
+/// # Shapes
+/// `x [B, T, H, D]`, `cos` and `sin [.., T, 1, D/2]`.
+fn turn(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    let d = x.dim(D::Minus1)?;
     let (x1, x2) = (x.narrow(3, 0, d / 2)?, x.narrow(3, d / 2, d / 2)?);
-    let y1 = (x1.broadcast_mul(&cos)? - x2.broadcast_mul(&sin)?)?;
-    let y2 = (x2.broadcast_mul(&cos)? + x1.broadcast_mul(&sin)?)?;
+    let y1 = (x1.broadcast_mul(cos)? - x2.broadcast_mul(sin)?)?;
+    let y2 = (x2.broadcast_mul(cos)? + x1.broadcast_mul(sin)?)?;
     Ok(Tensor::cat(&[y1, y2], 3)?)
 }
 

@@ -15,6 +15,8 @@
 //! bit for bit ([`Products::Exact`](super::Products)), or one that rounds the other side too
 //! ([`Products::Rounded`](super::Products)).
 
+use std::marker::PhantomData;
+
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, bail,
 };
@@ -22,8 +24,10 @@ use candle_core::{
 use super::frozen::{Base, PackedWeight, transposed};
 use super::slices::{float_type, gradient, output, values, with_values};
 use super::tape;
+use crate::dims::expect_shape;
 use crate::kernels::gemm::{Right, View, product};
 use crate::kernels::linear::column_sums;
+use crate::kernels::rows::add_in_place;
 use crate::kernels::simd::Real;
 use crate::profile::{Cost, span};
 use crate::{Error, Result};
@@ -81,6 +85,27 @@ pub(super) fn packed(x: &Tensor, weight: &PackedWeight, bias: Option<&Tensor>) -
     }
     check(x, weight.tensor(), bias)?;
     frozen(x, Base::of(weight), bias)
+}
+
+/// `r + x Wᵀ + b`.
+pub(super) fn add_packed(
+    residual: &Tensor,
+    x: &Tensor,
+    weight: &PackedWeight,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    let trains = weight.tensor().track_op() || bias.is_some_and(Tensor::track_op);
+    if trains {
+        return Ok(tape::add(residual, &packed(x, weight, bias)?)?);
+    }
+    check(x, weight.tensor(), bias)?;
+    let sizes = Sizes::new(x.shape(), weight.tensor().shape())?;
+    expect_shape("residual", residual, output_shape(x.shape(), sizes).dims())?;
+    let base = Base::of(weight).with_bias(bias);
+    Ok(match float_type("linear", &[residual, x])? {
+        DType::F32 => tape::apply2(residual, x, Added::<f32>(base, PhantomData))?,
+        _ => tape::apply2(residual, x, Added::<f64>(base, PhantomData))?,
+    })
 }
 
 fn frozen(x: &Tensor, base: Base, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -170,6 +195,46 @@ impl Frozen {
         let _span = span("linear backward", || sizes.cost::<E>());
         let dx = with_values([dy], |[dy]| self.0.input_gradient::<E>(dy, None, sizes))?;
         gradient(dx, x)
+    }
+}
+
+/// The op of a frozen projection into a residual stream.
+struct Added<E>(Base, PhantomData<E>);
+
+impl<E: Real> CustomOp2 for Added<E> {
+    fn name(&self) -> &'static str {
+        "linear-added"
+    }
+
+    fn cpu_fwd(
+        &self,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+        x: &CpuStorage,
+        x_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let sizes = Sizes::new(x_layout.shape(), self.0.weight.shape())?;
+        let _span = span("linear", || sizes.cost::<E>());
+        let mut y = self.0.forward(&values::<E>(x, x_layout)?, None, sizes)?;
+        add_in_place(&mut y, &values::<E>(residual, residual_layout)?);
+        Ok(output(y, residual_layout.shape()))
+    }
+
+    fn bwd(
+        &self,
+        residual: &Tensor,
+        x: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let sizes = Sizes::new(x.shape(), self.0.weight.shape())?;
+        let d_residual = residual.track_op().then(|| dy.copy()).transpose()?;
+        if !x.track_op() {
+            return Ok((d_residual, None));
+        }
+        let _span = span("linear backward", || sizes.cost::<E>());
+        let dx = with_values([dy], |[dy]| self.0.input_gradient::<E>(dy, None, sizes))?;
+        Ok((d_residual, gradient(dx, x)?))
     }
 }
 

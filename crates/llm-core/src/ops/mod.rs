@@ -12,25 +12,33 @@ mod cross_entropy;
 mod dropout;
 mod embedding;
 mod frozen;
+mod gated_mlp;
 mod gelu;
 mod head_loss;
 mod layer_norm;
 mod linear;
 mod lora_linear;
+mod placed_attention;
 mod rms_norm;
 mod rope;
+mod segments;
 mod slices;
 mod swiglu;
 mod tape;
+
+use std::sync::Arc;
 
 use candle_core::{Device, Shape, Tensor};
 
 pub use attention::AttentionSpec;
 pub use checkpoint::checkpoint;
 pub use frozen::{PackedWeight, Products};
+pub use gated_mlp::GatedMlp;
 pub use gelu::GeluKind;
 pub use lora_linear::Adapter;
+pub use placed_attention::Placing;
 pub use rope::RopeTable;
+pub use segments::Segments;
 pub use tape::{Tape, record};
 
 use crate::Result;
@@ -68,6 +76,24 @@ impl Ops {
         match self {
             Self::Fused => linear::linear(x, weight, bias),
             Self::Composed => composed::linear(x, weight, bias),
+        }
+    }
+
+    /// `r + x Wᵀ + b`: a projection into a residual stream. A frozen one keeps neither `r` nor the
+    /// product for the backward pass.
+    ///
+    /// # Shapes
+    /// `residual [.., O]`, `x [.., I]`, `weight [O, I]`, `bias [O]` → `[.., O]`.
+    pub fn add_linear(
+        self,
+        residual: &Tensor,
+        x: &Tensor,
+        weight: &PackedWeight,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused => linear::add_packed(residual, x, weight, bias),
+            Self::Composed => self.add(residual, &self.packed_linear(x, weight, bias)?),
         }
     }
 
@@ -173,6 +199,24 @@ impl Ops {
         }
     }
 
+    /// [`Ops::causal_attention`] of queries and keys that are normed and turned first, all of one
+    /// text from `placing.offset` on. Where the norms do not train, only q, k and v are kept for the
+    /// backward pass.
+    ///
+    /// # Shapes
+    /// `q [B, T, H, D]`, `k` and `v [B, T, K, D]` → `[B, T, H, D]`.
+    pub fn placed_attention(
+        self,
+        qkv: [&Tensor; 3],
+        placing: &Placing,
+        spec: &AttentionSpec,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused => placed_attention::placed_attention(qkv, placing, spec),
+            Self::Composed => placed_attention::chain(self, qkv, placing, spec),
+        }
+    }
+
     /// As [`Ops::causal_attention`] over `heads` queries, `kv_heads` keys and `kv_heads` values that
     /// lie side by side, as one projection leaves them: read in place, and the gradient is written
     /// as one tensor.
@@ -190,6 +234,42 @@ impl Ops {
         match self {
             Self::Fused => attention::causal_attention_packed(qkv, (heads, kv_heads), spec),
             Self::Composed => composed::causal_attention_packed(qkv, (heads, kv_heads), spec),
+        }
+    }
+
+    /// As [`Ops::rope`] where the tokens of all rows, one after another, stand at `positions`.
+    ///
+    /// # Shapes
+    /// `x [B, T, H, D]`, `positions` of length B · T → `[B, T, H, D]`.
+    ///
+    /// # Errors
+    /// Another number of positions, or one past the end of the table.
+    pub fn rope_at(self, x: &Tensor, table: &RopeTable, positions: &[u32]) -> Result<Tensor> {
+        match self {
+            Self::Fused => rope::rope_at(x, table, positions),
+            Self::Composed => composed::rope_at(x, table, positions),
+        }
+    }
+
+    /// As [`Ops::causal_attention`] within each document of packed rows: no token reads one of
+    /// another document, and a document has the bits that it would have in a row of its own.
+    /// Padding gets zeros.
+    ///
+    /// # Shapes
+    /// `q [B, T, H, D]`, `k` and `v [B, T, K, D]` → `[B, T, H, D]`.
+    ///
+    /// # Errors
+    /// Segments of another batch, or what [`Ops::causal_attention`] reports.
+    pub fn segmented_attention(
+        self,
+        [q, k, v]: [&Tensor; 3],
+        spec: &AttentionSpec,
+        segments: &Arc<Segments>,
+    ) -> Result<Tensor> {
+        segments::check(q, k, v, spec, segments)?;
+        match self {
+            Self::Fused => segments::fused([q, k, v], spec, segments),
+            Self::Composed => segments::composed([q, k, v], spec, segments),
         }
     }
 
@@ -212,6 +292,19 @@ impl Ops {
         match self {
             Self::Fused => swiglu::swiglu(gate, up),
             Self::Composed => composed::swiglu(gate, up),
+        }
+    }
+
+    /// `x + down(silu(gate(n)) · up(n))` with `n` the [`Ops::rms_norm`] of x: the feed-forward half
+    /// of a block. Where nothing of it trains, only x and the outputs of gate and up are kept for
+    /// the backward pass.
+    ///
+    /// # Shapes
+    /// `x [.., C]` → `[.., C]`.
+    pub fn gated_mlp(self, x: &Tensor, mlp: &GatedMlp) -> Result<Tensor> {
+        match self {
+            Self::Fused => gated_mlp::gated_mlp(x, mlp),
+            Self::Composed => gated_mlp::chain(self, x, mlp),
         }
     }
 

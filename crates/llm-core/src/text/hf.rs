@@ -282,6 +282,23 @@ impl HfTokenizer {
         Some(byte_level_bytes(&token).unwrap_or_else(|| token.into_bytes()))
     }
 
+    /// The bytes of a token by itself, which may be half a character. A special token is its name;
+    /// an id that no token has is nothing.
+    pub fn piece(&self, id: u32) -> Vec<u8> {
+        let token = self.id_to_token(id).unwrap_or_default();
+        if self.is_special(id) {
+            return token.into_bytes();
+        }
+        if let Some(bytes) = self.byte_level_bytes(id) {
+            return bytes;
+        }
+        let hex = token.get(3..5).filter(|_| self.is_byte_fallback(id));
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => vec![byte],
+            None => token.replace('\u{2581}', " ").into_bytes(),
+        }
+    }
+
     /// Whether a token is one byte of a character that has no token (`<0xE2>`).
     pub(super) fn is_byte_fallback(&self, id: u32) -> bool {
         let token = self.id_to_token(id).unwrap_or_default();

@@ -20,6 +20,7 @@ mod checkpointing;
 mod decoder;
 #[cfg(test)]
 mod formula;
+mod frozen_nodes;
 #[cfg(test)]
 mod gradients;
 #[cfg(test)]
@@ -60,6 +61,8 @@ mod ops_accuracy;
 mod ops_bits;
 #[cfg(test)]
 mod ops_edges;
+#[cfg(test)]
+mod packed;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]

@@ -203,6 +203,24 @@ fn begin_and_end_tokens_come_from_the_folder() {
 }
 
 #[test]
+fn pieces_together_are_the_text() {
+    let rows: Vec<Value> = serde_json::from_str(ENCODED).unwrap();
+    for row in &rows {
+        let name = row["tokenizer"].as_str().unwrap();
+        let tokenizer = tokenizer(name);
+        let ids = ids(&row["ids"]);
+        let pieces: Vec<u8> = ids.iter().flat_map(|id| tokenizer.piece(*id)).collect();
+        let (pieces, text) = (
+            String::from_utf8_lossy(&pieces),
+            tokenizer.decode(&ids).unwrap(),
+        );
+        // A tokenizer of sentences writes a space before the first word, which decoding drops
+        assert_eq!(pieces.trim_start(), text.trim_start(), "{name}");
+    }
+    assert_eq!(tokenizer("byte_level").piece(u32::MAX), []);
+}
+
+#[test]
 fn files_that_are_no_tokenizers_are_errors() {
     let dropout = BYTE_LEVEL.replacen(r#""dropout":null"#, r#""dropout":0.5"#, 1);
     let dropout = dropout.replacen(r#""dropout": null"#, r#""dropout": 0.5"#, 1);

@@ -52,14 +52,26 @@ fn pages_are_what_they_were() {
     let mut stopping = halfway();
     stopping.stopping = true;
     let cases = [
-        ("halfway", page(&halfway(), 80, 24), include_str!("../golden/halfway.txt")),
-        ("large", page(&stopping, 120, 36), include_str!("../golden/large.txt")),
+        (
+            "halfway",
+            page(&halfway(), 80, 24),
+            include_str!("../golden/halfway.txt"),
+        ),
+        (
+            "large",
+            page(&stopping, 120, 36),
+            include_str!("../golden/large.txt"),
+        ),
         (
             "start",
             page(&State::new("run", "cpu, f32"), 80, 24),
             include_str!("../golden/start.txt"),
         ),
-        ("small", page(&halfway(), 40, 10), include_str!("../golden/small.txt")),
+        (
+            "small",
+            page(&halfway(), 40, 10),
+            include_str!("../golden/small.txt"),
+        ),
     ];
     for (name, got, want) in cases {
         assert!(got == want, "{name} is now:\n{got}");
@@ -82,7 +94,15 @@ fn no_size_and_no_value_is_too_odd() {
     odd.name = "日本語".repeat(40);
     odd.stage = "x".repeat(300);
     odd.cpu_percent = Some(f64::NAN);
-    for (width, height) in [(1, 1), (2, 40), (59, 15), (60, 16), (61, 17), (200, 8), (300, 100)] {
+    for (width, height) in [
+        (1, 1),
+        (2, 40),
+        (59, 15),
+        (60, 16),
+        (61, 17),
+        (200, 8),
+        (300, 100),
+    ] {
         for state in [&odd, &State::default(), &halfway()] {
             let text = page(state, width, height);
             assert!(!text.contains('\u{1b}'), "{width} x {height}");

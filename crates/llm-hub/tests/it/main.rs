@@ -1,4 +1,4 @@
-//! Ids, caches and downloads.
+//! Ids, caches, downloads and uploads.
 
 #[cfg(test)]
 mod cache;
@@ -7,4 +7,8 @@ mod download;
 #[cfg(test)]
 mod id;
 #[cfg(test)]
+mod publish;
+#[cfg(test)]
 mod support;
+#[cfg(all(test, feature = "download"))]
+mod upload;

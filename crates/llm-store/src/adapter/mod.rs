@@ -46,6 +46,12 @@ impl Adapter {
             .filter_map(|name| module_of(name).map(|(module, _)| module))
             .collect()
     }
+
+    /// The matrices `A [R, I]` and `B [O, R]` of a projection, as far as they are there.
+    pub fn pair(&self, module: &str) -> (Option<&Tensor>, Option<&Tensor>) {
+        let get = |end: &str| self.tensors.get(&format!("{PREFIX}{module}{end}"));
+        (get(A_SUFFIX), get(B_SUFFIX))
+    }
 }
 
 /// Reads an adapter folder.

@@ -18,7 +18,8 @@ use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
 
 pub use header::{Dtype, Header, MAX_HEADER_BYTES, TensorInfo};
-pub use write::{encoded_bytes, write, write_file};
+pub(crate) use write::{held, specs};
+pub use write::{Spec, encoded_bytes, write, write_each, write_file};
 
 use crate::files::regular_file;
 use crate::{Error, Result};
@@ -111,8 +112,8 @@ impl SafetensorsFile {
     unsafe_code,
     reason = "the one memory map: a model is read without a second copy"
 )]
-fn map_file(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: the map is private to `SafetensorsFile`, read-only, and its bytes are only copied
+pub(crate) fn map_file(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: the map is private to `SafetensorsFile` or `GgufFile`, read-only, and its bytes are only copied
     // out as plain numbers of types for which every bit pattern is valid. Another process that
     // rewrites the file changes those numbers; one that truncates it ends this process with
     // SIGBUS, as for every mapped file. Our own writers never change a file in place.

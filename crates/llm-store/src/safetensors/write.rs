@@ -50,46 +50,102 @@ pub fn write(
     tensors: &BTreeMap<String, Tensor>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let mut order = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
+    let specs = specs(path, tensors)?;
+    write_each(path, file, &specs, metadata, &mut |spec| {
+        held(path, tensors, spec)
+    })
+}
+
+/// A tensor that a file will hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Its name.
+    pub name: String,
+    /// Its element type.
+    pub dtype: Dtype,
+    /// Sizes of the axes, outermost first.
+    pub shape: Vec<usize>,
+}
+
+impl Spec {
+    /// The bytes that it takes in a file.
+    pub fn bytes(&self) -> u64 {
+        let count = self.shape.iter().map(|&size| size as u64).product::<u64>();
+        count * self.dtype.bits() as u64 / 8
+    }
+}
+
+/// What a file of `tensors` will hold, in name order.
+pub(crate) fn specs(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Vec<Spec>> {
+    let spec = |(name, tensor): (&String, &Tensor)| {
         let Some(dtype) = Dtype::from_candle(tensor.dtype()) else {
             let problem = format!("has dtype {:?}, which is not written", tensor.dtype());
             return Err(Error::tensor(path, name, problem));
         };
-        if name == METADATA_KEY {
-            return Err(Error::tensor(
-                path,
-                name,
-                "has a name that the format reserves",
-            ));
-        }
-        order.push((dtype, name, tensor));
+        let (name, shape) = (name.clone(), tensor.dims().to_vec());
+        Ok(Spec { name, dtype, shape })
+    };
+    tensors.iter().map(spec).collect()
+}
+
+/// The tensor of `spec` among `tensors`.
+pub(crate) fn held(
+    path: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+    spec: &Spec,
+) -> Result<Tensor> {
+    let found = tensors.get(&spec.name).cloned();
+    found.ok_or_else(|| Error::tensor(path, &spec.name, "is not there"))
+}
+
+/// As [`write()`], with the tensors asked for one by one in the file's order, so that one of them
+/// is in memory at a time.
+///
+/// # Errors
+/// A reserved name, a tensor of another type or shape than its spec, an error of `tensor`, or a
+/// failed write.
+pub fn write_each(
+    path: &Path,
+    file: &mut dyn Write,
+    specs: &[Spec],
+    metadata: &BTreeMap<String, String>,
+    tensor: &mut dyn FnMut(&Spec) -> Result<Tensor>,
+) -> Result<()> {
+    let mut order: Vec<&Spec> = specs.iter().collect();
+    order.sort_by_key(|spec| std::cmp::Reverse(spec.dtype.bits()));
+    if let Some(spec) = order.iter().find(|spec| spec.name == METADATA_KEY) {
+        let problem = "has a name that the format reserves";
+        return Err(Error::tensor(path, &spec.name, problem));
     }
-    order.sort_by_key(|(dtype, ..)| std::cmp::Reverse(dtype.bits()));
     let header = header_bytes(&order, metadata);
     file.write_all(&header)
         .map_err(Error::io(path, "writing"))?;
-    for (_, name, tensor) in order {
-        write_data(path, file, name, tensor)?;
+    for spec in order {
+        let tensor = tensor(spec)?;
+        let same = Dtype::from_candle(tensor.dtype()) == Some(spec.dtype);
+        if !same || tensor.dims() != spec.shape {
+            let (dtype, dims) = (tensor.dtype(), tensor.dims());
+            let problem = format!("became {dtype:?} {dims:?}, expected as announced");
+            return Err(Error::tensor(path, &spec.name, problem));
+        }
+        write_data(path, file, &spec.name, &tensor)?;
     }
     Ok(())
 }
 
 /// Length, JSON and padding.
-fn header_bytes(
-    order: &[(Dtype, &String, &Tensor)],
-    metadata: &BTreeMap<String, String>,
-) -> Vec<u8> {
+fn header_bytes(order: &[&Spec], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut entries = Map::new();
     if !metadata.is_empty() {
         entries.insert(METADATA_KEY.into(), json!(metadata));
     }
     let mut begin = 0;
-    for (dtype, name, tensor) in order {
-        let end = begin + encoded_bytes(tensor);
+    for spec in order {
+        let end = begin + spec.bytes();
+        let dtype = spec.dtype.name();
         let entry =
-            json!({ "dtype": dtype.name(), "shape": tensor.dims(), "data_offsets": [begin, end] });
-        entries.insert((*name).clone(), entry);
+            json!({ "dtype": dtype, "shape": spec.shape, "data_offsets": [begin, end] });
+        entries.insert(spec.name.clone(), entry);
         begin = end;
     }
     let mut text = serde_json::Value::Object(entries).to_string().into_bytes();

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use llm_store::Error;
-use llm_store::atomic::{FolderWriter, write_file, write_with};
+use llm_store::atomic::{FolderWriter, remove_leftovers, write_file, write_with};
 use llm_store::hash::{folder_digest, sha256_bytes, sha256_file};
 
 use crate::support::assert_error;
@@ -154,4 +154,21 @@ fn hashes_are_sha256_and_see_names_and_contents() {
         digest(&[("a", "abc"), ("sub/b", "x"), ("sub/manifest.json", "any")])
     );
     assert_error(folder_digest(&dir.path().join("none")), "none", "a folder");
+}
+
+#[test]
+fn what_killed_processes_left_goes_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("step-00000010");
+    let writer = FolderWriter::create(&out, false).unwrap();
+    writer.write("a", b"a").unwrap();
+    std::mem::forget(writer); // as if the process had been killed here
+    fs::write(dir.path().join(".latest.12-3.tmp"), "").unwrap();
+    let kept = [".hidden", ".a.tmp", ".a.x-1.tmp", "a.12-3.tmp", "plain"];
+    for name in kept {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    assert_eq!(remove_leftovers(dir.path()).unwrap(), 2);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), kept.len());
+    assert_error(remove_leftovers(&dir.path().join("none")), "none", "failed");
 }

@@ -79,11 +79,39 @@ fn every_damage_names_its_file() {
     }
 }
 
+/// Changes a manifest and leaves its own hash out, as someone would who means to deceive.
 fn replace(folder: &Path, from: &str, to: &str) {
     let path = folder.join("manifest.json");
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{text}");
-    fs::write(&path, text.replace(from, to)).unwrap();
+    let (before, _) = text.rsplit_once(",\n  \"digest\"").unwrap();
+    fs::write(&path, format!("{}\n}}\n", before.replace(from, to))).unwrap();
+}
+
+#[test]
+fn a_manifest_without_its_own_hash_is_one_of_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = checkpoint(dir.path());
+    replace(&folder, "\"step\": 10", "\"step\": 11");
+    assert_eq!(verify(&folder).unwrap().extra["step"], 11);
+}
+
+#[test]
+fn every_flipped_bit_of_every_file_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = checkpoint(dir.path());
+    for name in ["manifest.json", "model.safetensors", "optimizer/moments.bin"] {
+        let path = folder.join(name);
+        let good = fs::read(&path).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bad).unwrap();
+            assert!(verify(&folder).is_err(), "bit {bit} of {name}");
+        }
+        fs::write(&path, good).unwrap();
+    }
+    verify(&folder).unwrap();
 }
 
 #[test]

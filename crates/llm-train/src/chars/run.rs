@@ -77,6 +77,7 @@ impl CharRun {
             parameters,
             schedule: at_rate(recipe.max_lr),
             max_grad_norm: Some(recipe.max_grad_norm),
+            scaler: None,
         };
         Ok(Self {
             model,
@@ -191,6 +192,7 @@ impl CharRun {
             config: format!("{:#}\n", json!(self.recipe)),
             facts,
             keep: 1,
+            resumed: None,
         };
         let progress = Progress {
             step: self.stepper.optimizer.updates(),

@@ -112,6 +112,7 @@ impl Windows {
             targets,
             supervised: places,
             tokens: places,
+            segments: None,
         })
     }
 }

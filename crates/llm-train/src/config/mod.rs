@@ -13,6 +13,7 @@
 //! # Ok::<(), llm_train::Error>(())
 //! ```
 
+mod off_or_path;
 mod parse;
 mod validate;
 
@@ -20,7 +21,11 @@ use std::path::PathBuf;
 
 use llm_core::lora::LoraConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+pub use parse::Settings;
+
+use crate::batching::{BatchSettings, Batching};
 use crate::data::DataFormat;
 use crate::optimizer::AdamWConfig;
 use crate::schedule::{Schedule, ScheduleKind};
@@ -62,9 +67,9 @@ pub struct TrainConfig {
     /// `lora` or `full`; a new model is always trained in full.
     pub method: Method,
 
-    /// A data file, a folder, or a path with `*` in its last part.
+    /// A data file, a folder, or a path with `*`, `?` and `**`: `data/**/train-*.jsonl`.
     pub dataset_path: PathBuf,
-    /// Which files of a folder.
+    /// Which files of a folder; `**/*.jsonl` looks into its folders too.
     pub dataset_pattern: String,
     /// `auto`, `prompt_completion`, `messages`, `instruction` or `text`.
     pub data_format: DataFormat,
@@ -80,6 +85,10 @@ pub struct TrainConfig {
     /// In `text` data: strings such as `<|im_start|>` are the special tokens of that name. For
     /// text that was written for this, never for text of unknown origin.
     pub parse_special_tokens: bool,
+    /// A folder where token ids are kept for the next run of the same text, tokenizer and
+    /// settings; `off` makes them anew.
+    #[serde(with = "off_or_path")]
+    pub token_cache: Option<PathBuf>,
 
     /// Passes over the data.
     pub epochs: u64,
@@ -93,6 +102,12 @@ pub struct TrainConfig {
     pub gradient_accumulation_steps: usize,
     /// The longest row, in tokens.
     pub max_length: usize,
+    /// `dynamic` pads rows to the longest of their micro-batch, `fixed` to `max_length`,
+    /// `bucketed` lets rows of like length meet, `packed` puts several documents into a row, none
+    /// of which sees another (`batch_size` then counts such rows).
+    pub batching: Batching,
+    /// Rows are padded to a multiple of this, up to `max_length`.
+    pub pad_to_multiple_of: usize,
 
     /// The share of the steps that warm up.
     pub warmup_ratio: f64,
@@ -146,8 +161,10 @@ pub struct TrainConfig {
     pub eval_steps: u64,
     /// Steps between checkpoints; 0 writes none on the way.
     pub save_steps: u64,
-    /// Checkpoints to keep beside the best; 0 keeps all.
+    /// Newest checkpoints to keep beside the best ones; 0 keeps all.
     pub save_total_limit: usize,
+    /// Checkpoints of the lowest held-out losses to write and keep.
+    pub save_best_k: usize,
     /// Stop after this many evaluations without a new best.
     pub early_stopping_patience: Option<u64>,
     /// The seed of everything random.
@@ -156,8 +173,17 @@ pub struct TrainConfig {
     pub output_dir: PathBuf,
     /// The end of the run folder's name.
     pub run_name: String,
-    /// A checkpoint folder to go on from.
+    /// A run to go on with (its folder, or `latest` in `output_dir`), or a checkpoint to begin a new
+    /// run from.
     pub resume_from: Option<PathBuf>,
+    /// Steps between samples of what the model says to `sample_prompts`; 0 takes none.
+    pub sample_steps: u64,
+    /// The fixed prompts.
+    pub sample_prompts: Vec<String>,
+    /// The longest sample, in tokens.
+    pub sample_tokens: usize,
+    /// Several runs, one for each combination: `{lr: [1e-3, 3e-3], lora_r: [4, 16]}`.
+    pub sweep: Option<Map<String, Value>>,
 }
 
 impl Default for TrainConfig {
@@ -177,12 +203,15 @@ impl Default for TrainConfig {
             shuffle_answers: false,
             prompt_format: PromptStyle::Auto,
             parse_special_tokens: false,
+            token_cache: None,
             epochs: 3,
             max_steps: None,
             batch_size: 4,
             lr: 2e-4,
             gradient_accumulation_steps: 1,
             max_length: 512,
+            batching: Batching::Dynamic,
+            pad_to_multiple_of: 1,
             warmup_ratio: 0.03,
             warmup_steps: None,
             weight_decay: 0.01,
@@ -206,11 +235,16 @@ impl Default for TrainConfig {
             eval_steps: 0,
             save_steps: 100,
             save_total_limit: 2,
+            save_best_k: 1,
             early_stopping_patience: None,
             seed: 7,
             output_dir: "output_models/runs".into(),
             run_name: "train".into(),
             resume_from: None,
+            sample_steps: 0,
+            sample_prompts: Vec::new(),
+            sample_tokens: 32,
+            sweep: None,
         }
     }
 }
@@ -242,7 +276,19 @@ impl TrainConfig {
         }
     }
 
-    /// The steps of a run over `rows` examples.
+    /// What batches depend on.
+    pub fn batches(&self) -> BatchSettings {
+        BatchSettings {
+            batching: self.batching,
+            batch_size: self.batch_size,
+            accumulation: self.gradient_accumulation_steps,
+            pad_to_multiple_of: self.pad_to_multiple_of,
+            max_length: self.max_length,
+            seed: self.seed,
+        }
+    }
+
+    /// The steps of a run over `rows` rows, see [`Plan::rows`](crate::batching::Plan::rows).
     pub fn total_steps(&self, rows: usize) -> u64 {
         let accumulation = self.gradient_accumulation_steps;
         let each = crate::trainer::steps_per_epoch(rows, self.batch_size, accumulation);

@@ -26,6 +26,7 @@ impl TrainConfig {
             ("epochs", self.epochs),
             ("logging_steps", self.logging_steps),
             ("max_steps", self.max_steps.unwrap_or(1)),
+            ("pad_to_multiple_of", self.pad_to_multiple_of as u64),
         ];
         const MOST: u64 = 1 << 30; // products of two stay inside 64 bits
         if let Some((key, value)) = counts.iter().find(|(_, n)| !(1..=MOST).contains(n)) {
@@ -44,6 +45,21 @@ impl TrainConfig {
         }
         if self.trains_adapter() {
             self.lora().validate()?;
+        }
+        self.validate_samples()?;
+        match &self.sweep {
+            Some(_) => crate::sweep::cells(self).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_samples(&self) -> Result<()> {
+        const MOST_TOKENS: usize = 1 << 20;
+        if self.sample_steps > 0 && self.sample_prompts.is_empty() {
+            return bad("sample_steps", "needs `sample_prompts`");
+        }
+        if !(1..=MOST_TOKENS).contains(&self.sample_tokens) {
+            return bad("sample_tokens", format!("expected 1 to {MOST_TOKENS}"));
         }
         Ok(())
     }

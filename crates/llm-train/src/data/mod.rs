@@ -7,23 +7,36 @@
 //! | `instruction` | `{"instruction": "…", "input": "… or empty", "output": "…"}` |
 //! | `text` | plain text, or `{"text": "…"}` rows, for pretraining |
 //!
-//! `.jsonl` files hold one object a line, `.json` files one array of them. Other keys of a row are
-//! left alone. A line that cannot be used stops the run with its file and number: a training set
-//! that silently shrinks is worse than one that does not start.
+//! `.jsonl` files hold one object a line, `.json` files one array of them; `.csv` and `.tsv` files
+//! name the keys in their first line, and so do the columns of `.parquet` files, which a program
+//! reads after [`install_table_reader`]. Rows are read one at a time ([`stream_rows`]), however
+//! large the file. Other keys of a row are left alone; a known key that stands twice is an error,
+//! since readers disagree on which of the two counts. A line that cannot be used stops the run
+//! with its file and number: a training set that silently shrinks is worse than one that does not
+//! start.
 
 mod documents;
+mod elements;
 mod exchange;
+pub(crate) mod fields;
 mod files;
-mod rows;
+mod lines;
+pub(crate) mod records;
+pub(crate) mod rows;
 mod split;
+mod tables;
 
 use serde::{Deserialize, Serialize};
 
-pub use documents::{DOCUMENT_SEPARATOR, read_documents};
+pub use documents::{DOCUMENT_SEPARATOR, Documents, read_documents, stream_documents};
 pub use exchange::exchange_answers;
 pub use files::find_files;
-pub use rows::{Message, Row, read_rows};
+pub use lines::LONGEST_RECORD;
+pub use rows::{Message, Row, Rows, read_rows, stream_rows};
 pub use split::{Split, overlap, split_rows};
+pub use tables::{TableReader, TableRows, install_table_reader};
+
+pub(crate) use rows::row as row_of;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,14 @@
 //! Rows of a prompt and its answer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::DataFormat;
+use super::fields::{Fields, kind};
+use super::lines::LONGEST_RECORD;
+use super::records::{Container, Records};
 use crate::{Error, Result};
 
 /// One turn of a conversation.
@@ -24,7 +27,7 @@ pub struct Row {
     pub messages: Vec<Message>,
     /// The file.
     pub path: Arc<PathBuf>,
-    /// The line of a `.jsonl` file, the row of a `.json` file; counted from 1.
+    /// The line on which the row begins, or its number in a Parquet file; counted from 1.
     pub line: usize,
 }
 
@@ -40,36 +43,89 @@ impl Row {
     }
 }
 
+/// The rows of all files, in order, read when they are asked for: memory holds one at a time.
+///
+/// After an error there are no more rows.
+pub struct Rows {
+    files: std::vec::IntoIter<PathBuf>,
+    format: DataFormat,
+    limit: usize,
+    open: Option<Records>,
+    failed: bool,
+}
+
+/// The rows of `files`. The format of a file's bytes follows from its extension: `.jsonl`, `.json`,
+/// `.csv`, `.tsv`, and `.parquet` where the program has a reader for it.
+pub fn stream_rows(files: &[PathBuf], format: DataFormat) -> Rows {
+    Rows {
+        files: files.to_vec().into_iter(),
+        format,
+        limit: LONGEST_RECORD,
+        open: None,
+        failed: false,
+    }
+}
+
+impl Rows {
+    /// The same with another limit for the bytes of one record.
+    pub fn with_longest_record(self, bytes: usize) -> Self {
+        Self {
+            limit: bytes,
+            ..self
+        }
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>> {
+        loop {
+            let records = match &mut self.open {
+                Some(records) => records,
+                None => {
+                    let Some(path) = self.files.next() else {
+                        return Ok(None);
+                    };
+                    let container = Container::of(&path).unwrap_or(Container::Lines);
+                    let records = Records::open(&path, container, self.limit)?;
+                    self.open.insert(records)
+                }
+            };
+            match records.next_record()? {
+                Some((line, fields)) => return row(fields, self.format, records.path(), line),
+                None => self.open = None,
+            }
+        }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Result<Row>> {
+        if self.failed {
+            return None;
+        }
+        let row = self.next_row();
+        self.failed = row.is_err();
+        row.transpose()
+    }
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let open = self.open.as_ref().map(Records::path);
+        f.debug_struct("Rows")
+            .field("open", &open)
+            .field("next", &self.files.as_slice())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The rows of all files, in order.
 ///
 /// # Errors
-/// A file that cannot be read, no rows at all, or a line that is not a row of `format`: the error
+/// A file that cannot be read, no rows at all, or a record that is not a row of `format`: the error
 /// names the file and the line and says what was expected.
 pub fn read_rows(files: &[PathBuf], format: DataFormat) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for path in files {
-        let text = read_text(path)?;
-        let path = Arc::new(path.clone());
-        let array = path
-            .extension()
-            .is_some_and(|extension| extension == "json");
-        if array {
-            for (index, value) in parse_array(&path, &text)?.into_iter().enumerate() {
-                rows.push(row(value, format, &path, index + 1)?);
-            }
-            continue;
-        }
-        for (index, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
-                continue; // files often end in an empty line
-            }
-            let value = serde_json::from_str(line).map_err(|error| {
-                let problem = format!("is not JSON ({}), expected one object", reason(&error));
-                Error::line(path.as_ref(), index + 1, problem)
-            })?;
-            rows.push(row(value, format, &path, index + 1)?);
-        }
-    }
+    let rows: Vec<Row> = stream_rows(files, format).collect::<Result<_>>()?;
     match (rows.is_empty(), files.first()) {
         (true, Some(path)) => Err(Error::file(path, "has no rows, expected at least one")),
         (true, None) => Err(Error::input("data", "no files were given")),
@@ -77,160 +133,96 @@ pub fn read_rows(files: &[PathBuf], format: DataFormat) -> Result<Vec<Row>> {
     }
 }
 
-/// The whole file as text, without a byte order mark.
-pub(super) fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
-        Error::line(path, line, "is not UTF-8 text")
-    })?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    })
-}
-
-fn parse_array(path: &Path, text: &str) -> Result<Vec<Value>> {
-    let value = serde_json::from_str(text).map_err(|error| {
-        let problem = format!(
-            "is not JSON ({}), expected an array of rows",
-            reason(&error)
-        );
-        Error::line(path, error.line(), problem)
-    })?;
-    match value {
-        Value::Array(rows) => Ok(rows),
-        other => Err(Error::file(
-            path,
-            format!("holds {}, expected an array", kind(&other)),
-        )),
-    }
-}
-
-/// serde_json's message without the position that we give ourselves.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn row(value: Value, format: DataFormat, path: &Arc<PathBuf>, line: usize) -> Result<Row> {
-    let fail = |problem: String| Error::line(path.as_ref(), line, problem);
-    let Value::Object(object) = value else {
-        return Err(fail(format!("is {}, expected an object", kind(&value))));
-    };
-    let messages = messages_of(&object, format).map_err(fail)?;
-    Ok(Row {
+fn row(
+    fields: Fields,
+    format: DataFormat,
+    path: &Arc<PathBuf>,
+    line: usize,
+) -> Result<Option<Row>> {
+    let messages = messages_of(fields, format)
+        .map_err(|problem| Error::line(path.as_ref(), line, problem))?;
+    Ok(Some(Row {
         messages,
         path: path.clone(),
         line,
-    })
+    }))
 }
 
-fn messages_of(object: &Map<String, Value>, format: DataFormat) -> Result<Vec<Message>, String> {
-    let has = |key: &str| object.contains_key(key);
+/// The conversation of one row.
+///
+/// # Errors
+/// What `format` expects and the row lacks.
+pub(crate) fn messages_of(
+    mut fields: Fields,
+    format: DataFormat,
+) -> Result<Vec<Message>, String> {
     let format = match format {
-        DataFormat::Auto if has("messages") => DataFormat::Messages,
-        DataFormat::Auto if has("prompt") || has("completion") => DataFormat::PromptCompletion,
-        DataFormat::Auto if has("instruction") || has("output") => DataFormat::Instruction,
+        DataFormat::Auto if fields.has("messages") => DataFormat::Messages,
+        DataFormat::Auto if fields.has("prompt") || fields.has("completion") => {
+            DataFormat::PromptCompletion
+        }
+        DataFormat::Auto if fields.has("instruction") || fields.has("output") => {
+            DataFormat::Instruction
+        }
         other => other,
     };
     match format {
-        DataFormat::PromptCompletion => Ok(pair(
-            required(object, "prompt")?,
-            required(object, "completion")?,
-        )),
-        DataFormat::Instruction => {
-            let mut prompt = required(object, "instruction")?.to_owned();
-            let input = match object.get("input") {
-                None | Some(Value::Null) => "",
-                Some(Value::String(input)) => input,
-                Some(other) => {
-                    return Err(format!("`input` is {}, expected a string", kind(other)));
-                }
-            };
-            if !input.trim().is_empty() {
-                prompt.push_str("\n\n");
-                prompt.push_str(input);
-            }
-            Ok(pair(&prompt, required(object, "output")?))
+        DataFormat::PromptCompletion => {
+            let prompt = required(fields.take("prompt"), "prompt")?;
+            Ok(pair(prompt, required(fields.take("completion"), "completion")?))
         }
-        DataFormat::Messages => conversation(object),
+        DataFormat::Instruction => instruction(&mut fields),
+        DataFormat::Messages => conversation(fields.take("messages")),
         DataFormat::Text => Err("is a row, but data_format is text".into()),
-        DataFormat::Auto => {
-            let keys: Vec<&str> = object.keys().take(8).map(String::as_str).collect();
-            let found = if keys.is_empty() {
-                "none".into()
-            } else {
-                keys.join(", ")
-            };
-            Err(format!(
-                "has the keys {found}; expected prompt and completion, messages, or instruction \
-                 and output"
-            ))
-        }
+        DataFormat::Auto => Err(format!(
+            "has the keys {}; expected prompt and completion, messages, or instruction and output",
+            fields.keys()
+        )),
     }
 }
 
-fn pair(prompt: &str, completion: &str) -> Vec<Message> {
-    let message = |role: &str, content: &str| Message {
+fn instruction(fields: &mut Fields) -> Result<Vec<Message>, String> {
+    let mut prompt = required(fields.take("instruction"), "instruction")?;
+    let input = match fields.take("input") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(input)) => input,
+        Some(other) => return Err(format!("`input` is {}, expected a string", kind(&other))),
+    };
+    if !input.trim().is_empty() {
+        prompt.push_str("\n\n");
+        prompt.push_str(&input);
+    }
+    Ok(pair(prompt, required(fields.take("output"), "output")?))
+}
+
+fn pair(prompt: String, completion: String) -> Vec<Message> {
+    let message = |role: &str, content: String| Message {
         role: role.into(),
-        content: content.into(),
+        content,
     };
     vec![message("user", prompt), message("assistant", completion)]
 }
 
-fn required<'a>(object: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {
-    match object.get(key) {
+/// The text of `key`.
+fn required(value: Option<Value>, key: &str) -> Result<String, String> {
+    match value {
         Some(Value::String(text)) if text.trim().is_empty() => Err(format!("`{key}` is empty")),
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(format!("`{key}` is {}, expected a string", kind(other))),
+        Some(other) => Err(format!("`{key}` is {}, expected a string", kind(&other))),
         None => Err(format!("has no `{key}`")),
     }
 }
 
-fn conversation(object: &Map<String, Value>) -> Result<Vec<Message>, String> {
-    let list = match object.get("messages") {
+fn conversation(messages: Option<Value>) -> Result<Vec<Message>, String> {
+    let list = match messages {
         Some(Value::Array(list)) => list,
-        Some(other) => return Err(format!("`messages` is {}, expected an array", kind(other))),
+        Some(other) => return Err(format!("`messages` is {}, expected an array", kind(&other))),
         None => return Err("has no `messages`".into()),
     };
-    let mut messages = Vec::new();
-    for (index, value) in list.iter().enumerate() {
+    let mut messages = Vec::with_capacity(list.len());
+    for (index, value) in list.into_iter().enumerate() {
         let place = |problem: String| format!("message {}: {problem}", index + 1);
-        let Value::Object(message) = value else {
-            return Err(place(format!("is {}, expected an object", kind(value))));
-        };
-        let role = required(message, "role").map_err(place)?;
-        if !["system", "user", "assistant", "tool"].contains(&role) {
-            return Err(place(format!(
-                "`role` is `{}`, expected system, user, assistant or tool",
-                role.chars().take(20).collect::<String>()
-            )));
-        }
-        let content = match (role, message.get("content")) {
-            // an empty system message is a usual way to have none
-            ("system", Some(Value::String(text))) => text,
-            _ => required(message, "content").map_err(place)?,
-        };
-        messages.push(Message {
-            role: role.into(),
-            content: content.into(),
-        });
+        messages.push(message(value).map_err(place)?);
     }
     match messages.as_slice() {
         [.., _, last] if last.role == "assistant" => Ok(messages),
@@ -243,4 +235,23 @@ fn conversation(object: &Map<String, Value>) -> Result<Vec<Message>, String> {
             last.role
         )),
     }
+}
+
+fn message(value: Value) -> Result<Message, String> {
+    let Value::Object(mut message) = value else {
+        return Err(format!("is {}, expected an object", kind(&value)));
+    };
+    let role = required(message.remove("role"), "role")?;
+    if !["system", "user", "assistant", "tool"].contains(&role.as_str()) {
+        return Err(format!(
+            "`role` is `{}`, expected system, user, assistant or tool",
+            role.chars().take(20).collect::<String>()
+        ));
+    }
+    let content = match (role.as_str(), message.remove("content")) {
+        // an empty system message is a usual way to have none
+        ("system", Some(Value::String(text))) => text,
+        (_, content) => required(content, "content")?,
+    };
+    Ok(Message { role, content })
 }

@@ -78,7 +78,13 @@ pub fn before_training(session: &Session, run: &RunFolder) -> Result<AuditReport
     let results = serde_json::to_value(&results)
         .map_err(|error| Error::file(run.path.join(FILE), error.to_string()))?;
     run.write_json(FILE, &results)?;
-    let allowed = |fault: Fault| session.monitor.allow.iter().any(|name| name == fault.name());
+    let allowed = |fault: Fault| {
+        session
+            .monitor
+            .allow
+            .iter()
+            .any(|name| name == fault.name())
+    };
     for (_, found) in found {
         if let Found::Fault(fault, problem) = found
             && !allowed(fault)

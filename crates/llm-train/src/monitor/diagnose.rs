@@ -48,7 +48,12 @@ pub struct Diagnosis {
 /// Names the faults of a run.
 pub fn diagnose(record: &Record) -> Diagnosis {
     let mut findings = Vec::new();
-    findings.extend(record.failure.as_ref().and_then(|failure| failed(failure, record)));
+    findings.extend(
+        record
+            .failure
+            .as_ref()
+            .and_then(|failure| failed(failure, record)),
+    );
     findings.extend(passed_over(record));
     findings.extend(killed_by_memory(record));
     let mut warnings = record.warnings.clone();
@@ -106,7 +111,9 @@ fn failed(failure: &Failure, record: &Record) -> Option<Finding> {
             remedy: hint,
         }),
         Kind::Audit => {
-            let missing = ["gets no gradient", "zeros"].iter().any(|w| failure.error.contains(w));
+            let missing = ["gets no gradient", "zeros"]
+                .iter()
+                .any(|w| failure.error.contains(w));
             let (fault, remedy) = if missing {
                 let remedy = "the tensor is not part of the loss: look for a copy that the model does \
                               not use, a detach, or an operation without a backward pass";
@@ -120,7 +127,12 @@ fn failed(failure: &Failure, record: &Record) -> Option<Finding> {
         }
         Kind::NotFinite => Some(not_finite(failure, record)),
         Kind::Io | Kind::Other => Some(Finding {
-            fault: if failure.kind == Kind::Io { "disk" } else { "input" }.to_owned(),
+            fault: if failure.kind == Kind::Io {
+                "disk"
+            } else {
+                "input"
+            }
+            .to_owned(),
             evidence,
             remedy: hint,
         }),
@@ -135,7 +147,11 @@ fn not_finite(failure: &Failure, record: &Record) -> Finding {
     let highest = rates.iter().copied().fold(0.0, f64::max);
     let set = record.config.as_ref().map_or(0.0, |config| config.lr);
     let large = record.rows.iter().find(|row| row.grad > LARGE_GRADIENT);
-    let risen = record.rows.first().zip(record.rows.last()).filter(|(a, b)| b.loss > 1.2 * a.loss);
+    let risen = record
+        .rows
+        .first()
+        .zip(record.rows.last())
+        .filter(|(a, b)| b.loss > 1.2 * a.loss);
     evidence.extend(
         large.map(|row| format!("step {}: the gradient norm was {:.4}", row.step, row.grad)),
     );
@@ -165,15 +181,14 @@ fn not_finite(failure: &Failure, record: &Record) -> Finding {
 
 /// Checks that failed and were let pass.
 fn passed_over(record: &Record) -> Vec<Finding> {
-    let failed = record.checks.iter().filter(|check| !check.ok && check.name != "gradient-audit");
+    let failed = record
+        .checks
+        .iter()
+        .filter(|check| !check.ok && check.name != "gradient-audit");
     let finding = |check: &checks::Checked| Finding {
         fault: check.name.clone(),
         evidence: check.note.iter().cloned().collect(),
-        remedy: check
-            .name
-            .parse()
-            .map_or("", checks::hint)
-            .to_owned(),
+        remedy: check.name.parse().map_or("", checks::hint).to_owned(),
     };
     failed.map(finding).collect()
 }
@@ -243,7 +258,10 @@ fn notes(record: &Record) -> Vec<String> {
     let mut notes = Vec::new();
     let checked = record.checks.iter().filter(|check| check.ok).count();
     if !record.checks.is_empty() {
-        notes.push(format!("{checked} of {} checks passed", record.checks.len()));
+        notes.push(format!(
+            "{checked} of {} checks passed",
+            record.checks.len()
+        ));
     }
     if let (Some(first), Some(last)) = (record.rows.first(), record.rows.last()) {
         notes.push(format!(
@@ -260,11 +278,18 @@ fn notes(record: &Record) -> Vec<String> {
     if record.metrics.is_none() && record.failure.is_none() {
         notes.push("the run has not ended: it is training, or it was killed".into());
     }
-    if let Some(failure) = record.failure.as_ref().filter(|f| f.kind == Kind::Interrupted) {
+    if let Some(failure) = record
+        .failure
+        .as_ref()
+        .filter(|f| f.kind == Kind::Interrupted)
+    {
         notes.push(failure.error.clone());
     }
     if record.bad_lines > 0 {
-        notes.push(format!("{} lines of its files cannot be read", record.bad_lines));
+        notes.push(format!(
+            "{} lines of its files cannot be read",
+            record.bad_lines
+        ));
     }
     notes
 }

@@ -1,4 +1,4 @@
-//! Why a run failed, kept in its folder: `failure.json`.
+//! Why a run failed, kept in its folder: `error.json`.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::runs::RunFolder;
 use crate::{Error, Result};
 
 /// The file's name.
-pub const FILE: &str = "failure.json";
+pub const FILE: &str = "error.json";
 
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Failure {
     }
 }
 
-/// Writes `failure.json` into the run's folder.
+/// Writes `error.json` into the run's folder.
 ///
 /// # Errors
 /// The disk refuses.

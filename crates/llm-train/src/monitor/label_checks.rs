@@ -40,10 +40,15 @@ fn has_prompts(session: &Session) -> bool {
 pub(super) fn labels_are_tokens(session: &Session) -> Found {
     for (name, Example { ids, labels, .. }) in examples(session) {
         if ids.len() != labels.len() {
-            let problem = format!("{name} has {} tokens and {} labels", ids.len(), labels.len());
+            let problem = format!(
+                "{name} has {} tokens and {} labels",
+                ids.len(),
+                labels.len()
+            );
             return fault(Fault::LabelsShifted, problem);
         }
-        let differs = |&(&id, &label): &(&u32, &i64)| label != IGNORE_INDEX && label != i64::from(id);
+        let differs =
+            |&(&id, &label): &(&u32, &i64)| label != IGNORE_INDEX && label != i64::from(id);
         let pairs = || ids.iter().zip(labels);
         if let Some(place) = pairs().position(|pair| differs(&pair)) {
             let wrong = pairs().filter(differs).count();
@@ -64,7 +69,11 @@ pub(super) fn prompts_are_masked(session: &Session) -> Result<Found> {
     }
     for row in session.dataset.validation_rows.iter().take(FEWEST) {
         // What the assistant said earlier counts too.
-        if row.prompt().iter().any(|message| message.role == "assistant") {
+        if row
+            .prompt()
+            .iter()
+            .any(|message| message.role == "assistant")
+        {
             continue;
         }
         let prompt = session.codec.prompt_ids(row.prompt())?;
@@ -84,7 +93,9 @@ pub(super) fn prompts_are_masked(session: &Session) -> Result<Found> {
         }
     }
     let whole = |example: &Example| !example.labels.iter().skip(1).any(|&l| l == IGNORE_INDEX);
-    let count = examples(session).filter(|(_, example)| whole(example)).count();
+    let count = examples(session)
+        .filter(|(_, example)| whole(example))
+        .count();
     let all = examples(session).count();
     if 2 * count <= all {
         return Ok(Found::Sound);
@@ -103,7 +114,11 @@ pub(super) fn ends_are_learned(session: &Session) -> Found {
     let most = session.config.max_length;
     let whole = || examples(session).filter(move |(_, example)| example.ids.len() < most);
     let open = |example: &Example| {
-        let last = example.labels.iter().rev().find(|&&label| label != IGNORE_INDEX);
+        let last = example
+            .labels
+            .iter()
+            .rev()
+            .find(|&&label| label != IGNORE_INDEX);
         !last.is_some_and(|&label| stops(label))
     };
     let count = whole().filter(|(_, example)| open(example)).count();
@@ -125,7 +140,9 @@ pub(super) fn pads_are_masked(session: &Session) -> Found {
     match found.filter(|_| has_prompts(session)) {
         None => Found::Sound,
         Some((name, _)) => {
-            let count = examples(session).filter(|(_, example)| padded(example)).count();
+            let count = examples(session)
+                .filter(|(_, example)| padded(example))
+                .count();
             let problem = format!(
                 "{count} examples end in several pad tokens that count, the first is {name}"
             );
@@ -157,9 +174,17 @@ pub(super) fn split_is_clean(session: &Session) -> Found {
     if !has_prompts(session) {
         return Found::NotHere("plain text");
     }
-    let trained: HashSet<&[u32]> = session.dataset.train.iter().map(|e| e.ids.as_slice()).collect();
+    let trained: HashSet<&[u32]> = session
+        .dataset
+        .train
+        .iter()
+        .map(|e| e.ids.as_slice())
+        .collect();
     let held = &session.dataset.validation;
-    let same = held.iter().filter(|e| trained.contains(e.ids.as_slice())).count();
+    let same = held
+        .iter()
+        .filter(|e| trained.contains(e.ids.as_slice()))
+        .count();
     let prompts = session.dataset.report.overlap;
     if same == 0 && prompts == 0 {
         return Found::Sound;

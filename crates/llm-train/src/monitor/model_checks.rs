@@ -31,13 +31,18 @@ pub(super) fn all_is_trained(session: &Session) -> Result<Found> {
         true => missing_adapters(session),
         false => {
             let all = session.model.named_tensors()?;
-            let missing = all.keys().find(|name| session.parameters.get(name).is_none());
+            let missing = all
+                .keys()
+                .find(|name| session.parameters.get(name).is_none());
             missing.cloned()
         }
     };
     Ok(match missing {
         None => Found::Sound,
-        Some(name) => fault(Fault::FrozenWeight, format!("`{name}` is not among what is trained")),
+        Some(name) => fault(
+            Fault::FrozenWeight,
+            format!("`{name}` is not among what is trained"),
+        ),
     })
 }
 
@@ -65,7 +70,12 @@ fn missing_adapters(session: &Session) -> Option<String> {
         }
     }
     let target = |target: &&String| !names.iter().any(|name| name.contains(target.as_str()));
-    session.config.lora_target_modules.iter().find(target).cloned()
+    session
+        .config
+        .lora_target_modules
+        .iter()
+        .find(target)
+        .cloned()
 }
 
 /// One half of each adapter is not zero, or neither would ever get a gradient.
@@ -73,8 +83,14 @@ pub(super) fn adapters_can_start(session: &Session) -> Result<Found> {
     if !session.config.trains_adapter() {
         return Ok(Found::NotHere("no adapter"));
     }
-    for (name, a) in session.parameters.iter().filter(|(name, _)| name.contains(".lora_A.")) {
-        let b = session.parameters.get(&name.replace(".lora_A.", ".lora_B."));
+    for (name, a) in session
+        .parameters
+        .iter()
+        .filter(|(name, _)| name.contains(".lora_A."))
+    {
+        let b = session
+            .parameters
+            .get(&name.replace(".lora_A.", ".lora_B."));
         let zero = |var: &candle_core::Var| -> Result<bool> {
             Ok(scalar(&var.as_tensor().to_dtype(DType::F64)?.abs()?.sum_all()?)? == 0.0)
         };

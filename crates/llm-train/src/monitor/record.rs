@@ -51,8 +51,8 @@ pub struct Record {
     pub data: Option<Value>,
     /// Program and machine.
     pub environment: Option<Value>,
-    /// What an evaluation of the run's model found.
-    pub evaluation: Option<Value>,
+    /// Answers to fixed prompts while it trained: `step`, `prompt`, `text`.
+    pub on_the_way: Vec<Value>,
     /// Lines of its files that are no rows.
     pub bad_lines: usize,
 }
@@ -82,12 +82,12 @@ impl Record {
             metrics: value(&here("metrics.json"), &mut bad)?,
             data: value(&here("data.json"), &mut bad)?,
             environment: value(&here("env.json"), &mut bad)?,
-            evaluation: value(&here("evaluation.json"), &mut bad)?,
+            on_the_way: rows(&here("samples_on_the_way.jsonl"), &mut bad)?,
             bad_lines: bad,
         };
         if record.is_empty() {
             let problem = "is no folder of a run, expected one with config_used.yaml, \
-                           metrics.jsonl, checks.json or failure.json";
+                           metrics.jsonl, checks.json or error.json";
             return Err(Error::input(path.display().to_string(), problem));
         }
         Ok(record)
@@ -102,7 +102,10 @@ impl Record {
 
     /// The run's name: that of its folder.
     pub fn name(&self) -> String {
-        let real = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        let real = self
+            .path
+            .canonicalize()
+            .unwrap_or_else(|_| self.path.clone());
         let name = real.file_name().unwrap_or(real.as_os_str());
         name.to_string_lossy().into_owned()
     }

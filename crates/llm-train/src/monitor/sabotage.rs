@@ -15,6 +15,7 @@ use llm_core::rng::{Purpose, stream};
 use rand::Rng;
 
 use crate::batch::Batch;
+use crate::batching::Plan;
 use crate::dataset::Dataset;
 use crate::labels::Example;
 use crate::model::LanguageModel;
@@ -139,7 +140,12 @@ impl Fault {
             Self::DecayEverything => &["method=full", "weight_decay=0.1"],
             Self::LrTooHigh => &["lr=1000", "max_grad_norm=0", "warmup_ratio=0"],
             Self::LrTooLow => &["lr=1e-12"],
-            Self::Overfit => &["epochs=60", "eval_steps=5", "weight_decay=0", "lora_dropout=0"],
+            Self::Overfit => &[
+                "epochs=60",
+                "eval_steps=5",
+                "weight_decay=0",
+                "lora_dropout=0",
+            ],
             Self::ZeroAdapter => &["method=lora"],
             _ => &[],
         }
@@ -153,7 +159,10 @@ impl FromStr for Fault {
         let found = Self::ALL.into_iter().find(|fault| fault.name() == name);
         found.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::input(format!("fault `{name}`"), format!("expected one of {names}"))
+            Error::input(
+                format!("fault `{name}`"),
+                format!("expected one of {names}"),
+            )
         })
     }
 }
@@ -188,7 +197,10 @@ pub fn plant(session: &mut Session, fault: Fault) -> Result<()> {
         Fault::ConstantBatches => {
             let train = &mut session.dataset.train;
             let first = train.first().cloned();
-            train.iter_mut().zip(first.iter().cycle()).for_each(|(row, first)| row.clone_from(first));
+            train
+                .iter_mut()
+                .zip(first.iter().cycle())
+                .for_each(|(row, first)| row.clone_from(first));
         }
         Fault::LeakingSplit => {
             let leaked: Vec<Example> = session.dataset.train.iter().take(3).cloned().collect();
@@ -197,7 +209,10 @@ pub fn plant(session: &mut Session, fault: Fault) -> Result<()> {
         Fault::TemplateDiffers => {
             if matches!(session.codec.format, PromptFormat::Plain) {
                 let problem = "has no chat template, expected one to train beside";
-                return Err(Error::input("sabotage `template-differs`: the model", problem));
+                return Err(Error::input(
+                    "sabotage `template-differs`: the model",
+                    problem,
+                ));
             }
             session.codec.format = PromptFormat::Plain;
             session.dataset = Dataset::read(&session.config, &session.codec)?;
@@ -206,6 +221,8 @@ pub fn plant(session: &mut Session, fault: Fault) -> Result<()> {
         Fault::Overfit => session.dataset.train.truncate(FEW_ROWS),
         _ => relabel(session, fault),
     }
+    let batches = session.config.batches();
+    session.dataset.plan = Plan::new(batches, &session.dataset.train);
     Ok(())
 }
 
@@ -239,7 +256,10 @@ fn relabel(session: &mut Session, fault: Fault) {
         match fault {
             Fault::PromptSupervised => *labels = ids.iter().map(|&id| i64::from(id)).collect(),
             Fault::EosUnsupervised => {
-                let last = labels.iter_mut().rev().find(|label| **label != IGNORE_INDEX);
+                let last = labels
+                    .iter_mut()
+                    .rev()
+                    .find(|label| **label != IGNORE_INDEX);
                 last.into_iter().for_each(|label| *label = IGNORE_INDEX);
             }
             Fault::PadSupervised if ids.len() + PADS <= most => {
@@ -269,13 +289,16 @@ pub struct Planted<'a> {
 impl Session {
     /// The model as this session trains it: sound, unless a fault is planted.
     pub fn planted(&self) -> Planted<'_> {
-        let tied = |name: &str| name.ends_with("embed_tokens.weight") || name.ends_with("wte.weight");
+        let tied =
+            |name: &str| name.ends_with("embed_tokens.weight") || name.ends_with("wte.weight");
         let found = self.parameters.iter().find(|(name, _)| tied(name));
         Planted {
             model: &self.model,
             fault: self.monitor.fault,
             seed: self.config.seed,
-            partial: found.or_else(|| self.parameters.iter().next()).map(|(_, var)| var),
+            partial: found
+                .or_else(|| self.parameters.iter().next())
+                .map(|(_, var)| var),
         }
     }
 
@@ -302,11 +325,13 @@ impl LanguageModel for Planted<'_> {
     fn loss(&self, batch: &Batch, pass: &Pass, scale: f64) -> llm_core::Result<Tensor> {
         match self.fault {
             Some(Fault::LossNotNormalised) => {
-                self.model.loss(batch, pass, 1.0 / batch.supervised.max(1) as f64)
+                self.model
+                    .loss(batch, pass, 1.0 / batch.supervised.max(1) as f64)
             }
             Some(Fault::PartialGradient) if pass.ops != Ops::Composed => {
                 let loss = self.model.loss(batch, pass, scale)?;
-                self.partial.map_or(Ok(loss.clone()), |var| halved(&loss, var))
+                self.partial
+                    .map_or(Ok(loss.clone()), |var| halved(&loss, var))
             }
             _ => self.model.loss(batch, pass, scale),
         }

@@ -40,19 +40,14 @@ impl<'a> Monitor<'a> {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn start(
-        run: &RunFolder,
-        session: &Session,
-        tell: impl FnMut(&News) + 'a,
-    ) -> Result<Self> {
+    pub fn start(run: &RunFolder, session: &Session, tell: impl FnMut(&News) + 'a) -> Result<Self> {
         // A run that goes on is no failure any more.
         let failure = run.path.join(failure::FILE);
         if failure.exists() {
             std::fs::remove_file(&failure).map_err(Error::io(&failure))?;
         }
         let mut events = EventFile::create(&run.path.join("logs"), SystemTime::now())?;
-        // Four spaces make the settings a block of code in Markdown.
-        let config = session.config.to_yaml()?.replace('\n', "\n    ");
+        let config = quoted(&session.config.to_yaml()?);
         events.text(0, SystemTime::now(), "config", &format!("    {config}"))?;
         input::slow(session.monitor.fault == Some(Fault::SlowInput));
         let mut probe = Probe::default();
@@ -78,7 +73,8 @@ impl<'a> Monitor<'a> {
         for warning in warnings {
             self.warnings.push(warning)?;
             let text = format!("{}\n\n{}", warning.message, warning.hint);
-            self.events.text(warning.step, SystemTime::now(), "warnings", &text)?;
+            self.events
+                .text(warning.step, SystemTime::now(), "warnings", &text)?;
             (self.tell)(&News::Warning(warning));
         }
         Ok(())
@@ -105,9 +101,28 @@ impl Observer for Monitor<'_> {
                 self.warn(&warnings)
             }
             Event::Logged(row) => self.row(row),
+            Event::Sampled { step, samples } => {
+                let texts: Vec<String> = samples
+                    .iter()
+                    .map(|sample| {
+                        format!(
+                            "    {}\n    > {}",
+                            quoted(&sample.prompt),
+                            quoted(&sample.text)
+                        )
+                    })
+                    .collect();
+                self.events
+                    .text(*step, SystemTime::now(), "samples", &texts.join("\n\n"))
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// A text as part of a block of code in Markdown, which four spaces make.
+fn quoted(text: &str) -> String {
+    text.replace('\n', "\n    ")
 }
 
 /// The columns of a row of the log under the names that TensorBoard shows.
@@ -129,7 +144,10 @@ fn system_columns(row: &SystemRow) -> impl Iterator<Item = (&'static str, f64)> 
     [
         ("system/memory_mib", memory),
         ("system/cpu_percent", row.cpu_percent),
-        ("system/page_faults", row.page_faults.map(|count| count as f64)),
+        (
+            "system/page_faults",
+            row.page_faults.map(|count| count as f64),
+        ),
         ("system/input_share", row.input_share),
     ]
     .into_iter()

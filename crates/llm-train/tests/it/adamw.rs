@@ -66,6 +66,7 @@ fn stepper(dtype: DType) -> Stepper {
         optimizer,
         schedule,
         max_grad_norm: Some(0.12),
+        scaler: None,
     }
 }
 

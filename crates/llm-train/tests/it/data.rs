@@ -116,7 +116,11 @@ fn hostile_files_are_errors_and_not_panics() {
         ("x.jsonl", b"\0\0\0\0", ":1: is not JSON"),
         ("x.json", b"{}", "expected an array"),
         ("x.json", b"[]", "has no rows"),
-        ("x.json", b"[\n{},\n{\"a\": }]", "x.json:3: is not JSON"),
+        (
+            "x.json",
+            b"[\n{\"prompt\": \"a\", \"completion\": \"b\"},\n{\"a\": }]",
+            "x.json:3: is not JSON",
+        ),
         ("x.json", deep.as_bytes(), "is not JSON"),
     ] {
         let shown = rows_of(name, bytes, DataFormat::Auto)

@@ -5,17 +5,33 @@ mod adamw;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod bundled;
+#[cfg(test)]
+mod choices;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod convert;
+#[cfg(test)]
 mod data;
+#[cfg(test)]
+mod dsl;
+#[cfg(test)]
+mod early_stopping;
+#[cfg(test)]
+mod eval;
+#[cfg(test)]
+mod eval_config;
 #[cfg(test)]
 mod finetune;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod labels;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod mini_gpt;
 #[cfg(test)]
@@ -24,7 +40,18 @@ mod mini_gpt_text;
 mod monitor_events;
 #[cfg(test)]
 mod monitor_faults;
+mod quality;
+#[cfg(test)]
+mod quality_files;
+#[cfg(test)]
+mod range_test;
 #[cfg(test)]
 mod repeat;
+#[cfg(test)]
+mod resume;
+#[cfg(test)]
+mod scaling;
+#[cfg(test)]
+mod sources;
 #[cfg(test)]
 mod steps;

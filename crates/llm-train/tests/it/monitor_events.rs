@@ -111,13 +111,21 @@ fn values(path: &Path) -> Vec<(u64, String, f32)> {
     let mut found = Vec::new();
     for event in events(path) {
         let fields_of = fields(&event);
-        let step = fields_of.iter().find(|(key, _)| *key == 2).map_or(0, |(_, bytes)| {
-            u64::from_le_bytes(bytes.as_slice().try_into().unwrap())
-        });
+        let step = fields_of
+            .iter()
+            .find(|(key, _)| *key == 2)
+            .map_or(0, |(_, bytes)| {
+                u64::from_le_bytes(bytes.as_slice().try_into().unwrap())
+            });
         for (_, summary) in fields_of.iter().filter(|(key, _)| *key == 5) {
             for (_, value) in fields(summary) {
                 let value = fields(&value);
-                let field = |key: u64| value.iter().find(|(k, _)| *k == key).map(|(_, b)| b.clone());
+                let field = |key: u64| {
+                    value
+                        .iter()
+                        .find(|(k, _)| *k == key)
+                        .map(|(_, b)| b.clone())
+                };
                 if let (Some(tag), Some(number)) = (field(1), field(2)) {
                     let number = f32::from_le_bytes(number.as_slice().try_into().unwrap());
                     found.push((step, String::from_utf8(tag).unwrap(), number));
@@ -142,7 +150,15 @@ fn watched(kit: &Kit, config: &llm_train::config::TrainConfig) -> (RunFolder, Pa
         answers: 1,
         max_new_tokens: 4,
     };
-    finetune(&session, &run, measure, &mut [&mut metrics, &mut monitor], None, |_| {}).unwrap();
+    finetune(
+        &session,
+        &run,
+        measure,
+        &mut [&mut metrics, &mut monitor],
+        None,
+        |_| {},
+    )
+    .unwrap();
     drop(monitor);
     (run, path, system)
 }
@@ -153,8 +169,10 @@ fn a_run_leaves_its_log_in_every_form_with_equal_values() {
     let config = kit.config(&kit.rows());
     let (run, path, told) = watched(&kit, &config);
     let log = std::fs::read_to_string(run.metrics()).unwrap();
-    let rows: Vec<LogRow> =
-        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<LogRow> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let got = values(&path);
     let mut compared = 0;
     for row in &rows {
@@ -181,8 +199,15 @@ fn a_run_leaves_its_log_in_every_form_with_equal_values() {
     let read = Record::read(&run.path).unwrap();
     assert_eq!(read.rows, rows);
     assert_eq!((read.system.len(), told), (rows.len(), rows.len()));
-    assert!(read.checks.iter().all(|check| check.ok), "{:?}", read.checks);
-    assert_eq!(read.checks.len(), llm_train::monitor::checks::NAMES.len() + 1);
+    assert!(
+        read.checks.iter().all(|check| check.ok),
+        "{:?}",
+        read.checks
+    );
+    assert_eq!(
+        read.checks.len(),
+        llm_train::monitor::checks::NAMES.len() + 1
+    );
     assert_eq!((read.bad_lines, read.samples.len()), (0, 1));
     let diagnosis = diagnose(&read);
     assert!(diagnosis.healthy, "{diagnosis:?}");
@@ -203,8 +228,16 @@ fn a_torn_record_costs_no_other() {
         assert_eq!(left.len(), 4, "{cut} bytes cut");
         assert_eq!(left[3], (4, "loss".to_owned(), 4.0));
     }
-    let name = file.path().file_name().unwrap().to_string_lossy().into_owned();
-    assert!(name.starts_with("events.out.tfevents.1705314645."), "{name}");
+    let name = file
+        .path()
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned();
+    assert!(
+        name.starts_with("events.out.tfevents.1705314645."),
+        "{name}"
+    );
 }
 
 #[test]
@@ -216,11 +249,17 @@ fn any_folder_can_be_read_as_a_run_or_is_refused() {
     assert!(Record::read(&folder.path().join("none")).is_err());
     let junk: [(&str, &[u8]); 8] = [
         ("config_used.yaml", b"\xff\xfe: ["),
-        ("metrics.jsonl", b"{\"step\": 1}\nnull\n{\"step\"\n\xff\n[[[[\n"),
-        ("system.jsonl", b"{\"step\": -1}\n{\"step\": 2, \"memory_bytes\": 1e99}\n"),
+        (
+            "metrics.jsonl",
+            b"{\"step\": 1}\nnull\n{\"step\"\n\xff\n[[[[\n",
+        ),
+        (
+            "system.jsonl",
+            b"{\"step\": -1}\n{\"step\": 2, \"memory_bytes\": 1e99}\n",
+        ),
         ("warnings.jsonl", b"{\"rule\": \"unknown\"}\n"),
         ("checks.json", b"{}"),
-        ("failure.json", b"[]"),
+        ("error.json", b"[]"),
         ("metrics.json", b"{\"loss\": null}"),
         ("samples.jsonl", b"1\n\"x\"\n"),
     ];
@@ -230,5 +269,10 @@ fn any_folder_can_be_read_as_a_run_or_is_refused() {
     let read = Record::read(folder.path()).unwrap();
     assert!(read.rows.is_empty() && read.warnings.is_empty() && read.failure.is_none());
     assert_eq!(read.bad_lines, 5 + 2 + 1 + 1 + 1);
-    assert!(diagnose(&read).notes.iter().any(|note| note.contains("cannot be read")));
+    assert!(
+        diagnose(&read)
+            .notes
+            .iter()
+            .any(|note| note.contains("cannot be read"))
+    );
 }

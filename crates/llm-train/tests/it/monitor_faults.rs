@@ -45,10 +45,17 @@ fn planted(kit: &Kit, fault: Fault, allow: &[&str], more: &[&str]) -> Result<(Re
 }
 
 fn named(diagnosis: &Diagnosis, fault: Fault) {
-    let names: Vec<&str> = diagnosis.findings.iter().map(|f| f.fault.as_str()).collect();
+    let names: Vec<&str> = diagnosis
+        .findings
+        .iter()
+        .map(|f| f.fault.as_str())
+        .collect();
     assert_eq!(names.first(), Some(&fault.name()), "{diagnosis:#?}");
     let finding = &diagnosis.findings[0];
-    assert!(!finding.evidence.is_empty() && !finding.remedy.is_empty(), "{finding:?}");
+    assert!(
+        !finding.evidence.is_empty() && !finding.remedy.is_empty(),
+        "{finding:?}"
+    );
     println!("{:<22} {}", fault.name(), finding.evidence[0]);
 }
 
@@ -95,17 +102,34 @@ fn an_unknown_key_stops_before_anything_is_read() {
     let kit = Kit::new(true);
     let error = planted(&kit, Fault::UnknownKey, &[], &[]).unwrap_err();
     assert_eq!(error.exit_code(), 2);
-    assert!(error.to_string().contains("unknown key `learning_rte`"), "{error}");
+    assert!(
+        error.to_string().contains("unknown key `learning_rte`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn troubles_of_training_are_named_from_the_log() {
     let kit = Kit::new(true);
-    let long = ["epochs=30", "save_steps=0", "eval_steps=0", "lora_dropout=0"];
+    let long = [
+        "epochs=30",
+        "save_steps=0",
+        "eval_steps=0",
+        "lora_dropout=0",
+    ];
     for (fault, more) in [
         (Fault::LrTooHigh, &["epochs=10"][..]),
         (Fault::LrTooLow, &long),
-        (Fault::BadRows, &["epochs=40", "save_steps=0", "eval_steps=0", "method=full", "lr=1e-2"]),
+        (
+            Fault::BadRows,
+            &[
+                "epochs=40",
+                "save_steps=0",
+                "eval_steps=0",
+                "method=full",
+                "lr=1e-2",
+            ],
+        ),
         (Fault::Overfit, &["method=full", "lr=1e-2", "save_steps=0"]),
         (Fault::SlowInput, &["epochs=3"]),
         (Fault::OutOfMemory, &[]),
@@ -115,7 +139,10 @@ fn troubles_of_training_are_named_from_the_log() {
         }
         let (result, record) = planted(&kit, fault, &[], more).unwrap();
         if let Err(error) = result {
-            assert!(fault == Fault::LrTooHigh && error.exit_code() == 4, "{fault:?}: {error}");
+            assert!(
+                fault == Fault::LrTooHigh && error.exit_code() == 4,
+                "{fault:?}: {error}"
+            );
         }
         named(&diagnose(&record), fault);
     }
@@ -151,7 +178,10 @@ fn a_model_is_asked_in_the_form_it_was_trained_in() {
     };
     let other = TEMPLATE.replace("{{ m.role }}\n", "{{ m.role }}\n\n");
     let text = changed(serde_json::json!({"eos_token": "<|im_end|>", "chat_template": other}));
-    assert!(text.contains("template-differs") && text.contains("user\\n\\n"), "{text}");
+    assert!(
+        text.contains("template-differs") && text.contains("user\\n\\n"),
+        "{text}"
+    );
     let text = changed(serde_json::json!({"eos_token": "<|im_end|>"}));
     assert!(text.contains("chat and plain"), "{text}");
     let text =
@@ -173,10 +203,14 @@ fn not_finite_is_the_learning_rate_only_when_something_led_up_to_it() {
             r#"{{"step": {step}, "epoch": 0.1, "loss": {loss}, "lr": 0.0001, "grad": {grad}, "tokens_per_second": 1.0, "eta_seconds": 1.0}}"#
         ) + "\n"
     };
-    let first = |folder: &Path| diagnose(&Record::read(folder).unwrap()).findings[0].fault.clone();
-    write("failure.json", &failure(1));
+    let first = |folder: &Path| {
+        diagnose(&Record::read(folder).unwrap()).findings[0]
+            .fault
+            .clone()
+    };
+    write("error.json", &failure(1));
     assert_eq!(first(folder.path()), "not-finite");
-    write("failure.json", &failure(4));
+    write("error.json", &failure(4));
     write("metrics.jsonl", &(row(1, 2.0, 1.0) + &row(2, 1.9, 1.0)));
     assert_eq!(first(folder.path()), "not-finite");
     write("metrics.jsonl", &(row(1, 2.0, 1.0) + &row(2, 2.1, 900.0)));
@@ -190,11 +224,21 @@ fn a_killed_run_with_full_memory_was_out_of_memory() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("config_used.yaml", "model_name: base\n");
-    write("system.jsonl", "{\"step\": 3, \"memory_bytes\": 95, \"memory_limit\": 100}\n");
+    write(
+        "system.jsonl",
+        "{\"step\": 3, \"memory_bytes\": 95, \"memory_limit\": 100}\n",
+    );
     let diagnosis = diagnose(&Record::read(folder.path()).unwrap());
     named(&diagnosis, Fault::OutOfMemory);
-    assert!(diagnosis.findings[0].remedy.contains("gradient_checkpointing"));
-    write("system.jsonl", "{\"step\": 3, \"memory_bytes\": 50, \"memory_limit\": 100}\n");
+    assert!(
+        diagnosis.findings[0]
+            .remedy
+            .contains("gradient_checkpointing")
+    );
+    write(
+        "system.jsonl",
+        "{\"step\": 3, \"memory_bytes\": 50, \"memory_limit\": 100}\n",
+    );
     let diagnosis = diagnose(&Record::read(folder.path()).unwrap());
     assert!(diagnosis.healthy && diagnosis.notes.iter().any(|n| n.contains("has not ended")));
 }

@@ -37,6 +37,7 @@ fn stepper(parameters: llm_core::params::Parameters) -> Stepper {
         optimizer,
         schedule,
         max_grad_norm: Some(1.0),
+        scaler: None,
     }
 }
 

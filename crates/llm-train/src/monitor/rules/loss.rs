@@ -83,12 +83,7 @@ impl Losses {
     }
 
     /// What a new loss says.
-    pub(super) fn observe(
-        &mut self,
-        loss: f64,
-        grad: f64,
-        lr: f64,
-    ) -> Vec<(Rule, Option<String>)> {
+    pub(super) fn observe(&mut self, loss: f64, grad: f64, lr: f64) -> Vec<(Rule, Option<String>)> {
         let spike = self.spike(loss, grad);
         if self.begin.len() < BEGIN {
             self.begin.push(loss);

@@ -49,7 +49,10 @@ impl Machine {
         let share = row.input_share.unwrap_or(0.0);
         self.waiting = if share > WAITING { self.waiting + 1 } else { 0 };
         let waits = (self.waiting >= LASTING).then(|| {
-            format!("{:.0} % of the time goes into reading and batching", 100.0 * share)
+            format!(
+                "{:.0} % of the time goes into reading and batching",
+                100.0 * share
+            )
         });
         let full = row
             .memory_bytes

@@ -62,7 +62,9 @@ impl Rule {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Diverging => "divide `lr` by 10, or raise `warmup_ratio`",
-            Self::Flat => "raise `lr`, and look at the data: `deeper data labels` shows what counts",
+            Self::Flat => {
+                "raise `lr`, and look at the data: `deeper data labels` shows what counts"
+            }
             Self::Spike => "look for bad rows with `deeper data check`, keep `max_grad_norm` at 1",
             Self::Overfit => {
                 "fewer `epochs`, more rows, `lora_dropout` or `weight_decay`; \

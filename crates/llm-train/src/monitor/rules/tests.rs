@@ -118,7 +118,9 @@ fn overfit_needs_both_curves() {
 #[test]
 fn slow_rows_have_to_last() {
     let mut watch = Watch::steps();
-    let rates = [100.0; 8].into_iter().chain([20.0, 100.0, 20.0, 20.0, 20.0, 20.0]);
+    let rates = [100.0; 8]
+        .into_iter()
+        .chain([20.0, 100.0, 20.0, 20.0, 20.0, 20.0]);
     let warned: Vec<u64> = rates
         .enumerate()
         .flat_map(|(t, rate)| watch.row(&row(t as u64, 1.0, None, rate)))

@@ -25,6 +25,8 @@ use llm_train::chars::{encode_prompt, parts, recipe::FOLDERS};
 const TRAIN: &str = "cargo run --release --bin mini_gpt_train -- --fast";
 /// Candidates with a smaller share have no bar.
 const RARE: f64 = 1e-3;
+/// Characters of a row of the written text: a terminal of 80 columns, less the margin.
+const ROW: usize = 76;
 /// Characters of the texts that are written twice for a check.
 const TWICE: usize = 24;
 /// Sums of a few dozen probabilities in f64.
@@ -80,7 +82,11 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
 
     let (t, k) = (own.temperature, own.top_k);
     lesson.step(&format!("The text: {} characters at T = {t}, top-k {k}", own.length));
-    chars.decode(&ids)?.lines().for_each(|line| lesson.exhibit_line(line));
+    for line in chars.decode(&ids)?.lines() {
+        let line: Vec<char> = line.chars().collect();
+        // A hot model writes few line ends.
+        line.chunks(ROW).for_each(|row| lesson.exhibit_line(&String::from_iter(row)));
+    }
     let again = write(&model, &prompt, TWICE, config)?;
     let same = again.iter().zip(&ids[prompt.len()..]).all(|(a, b)| a == b);
     lesson.check_that("the same seed again", "same text", same);

@@ -17,9 +17,8 @@ use llm_train::chars::run::{CharRun, losses_by_position};
 use llm_train::chars::{PAGE, Size, encode_prompt, first_words, mean, parts, read_page};
 use llm_train::chars::{floor, folder, recipe::Recipe, write::write};
 
-/// Page faults of large tensors cost up to a third of a training step with the system allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 /// Where both recipes end on the page.
 const BAND: (f64, f64) = (0.0676, 0.10);
 /// Rounding of a mean over thousands of losses in f32.
@@ -43,6 +42,7 @@ struct Own {
 }
 
 fn main() -> std::process::ExitCode {
+    llm_alloc::keep_memory();
     llm_show::teach(env!("CARGO_BIN_NAME"), run)
 }
 

@@ -26,9 +26,10 @@ use args::Args;
 
 /// Page faults of large tensors cost up to a third of a training step with the system allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 
 fn main() -> ExitCode {
+    llm_alloc::keep_memory();
     let args = Args::parse();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
 //! How `deeper train` shows a run and what it leaves when the run ends: log or dashboard, planted
-//! faults, `failure.json` and the report.
+//! faults, `error.json` and the report.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -19,21 +19,22 @@ use llm_train::observe::{Event, Outcome};
 use llm_train::runs::RunFolder;
 use llm_train::session::Session;
 
-use crate::train::{show_stage, training_row};
+use super::log::{self, LogForm};
+use super::{TrainArgs, show_stage};
 
 /// The names of all faults.
-pub(crate) fn fault_parser() -> impl TypedValueParser<Value = Fault> {
+pub(super) fn fault_parser() -> impl TypedValueParser<Value = Fault> {
     let names = PossibleValuesParser::new(Fault::ALL.map(Fault::name));
     names.try_map(|name| name.parse::<Fault>().map_err(|error| error.to_string()))
 }
 
 /// The names of all checks.
-pub(crate) fn check_parser() -> PossibleValuesParser {
+pub(super) fn check_parser() -> PossibleValuesParser {
     PossibleValuesParser::new(checks::NAMES)
 }
 
 /// Plants the fault that was asked for, and notes which checks may fail.
-pub(crate) fn plan(session: &mut Session, fault: Option<Fault>, allow: &[String]) -> Result<()> {
+pub(super) fn plan(session: &mut Session, fault: Option<Fault>, allow: &[String]) -> Result<()> {
     session.monitor.allow = allow.to_vec();
     if let Some(fault) = fault {
         plant(session, fault)?;
@@ -44,10 +45,11 @@ pub(crate) fn plan(session: &mut Session, fault: Option<Fault>, allow: &[String]
 }
 
 /// Where a run is seen.
-pub(crate) enum View<'v, 'w> {
+pub(super) enum View<'v, 'w> {
     /// As a log on stderr.
     Log {
         weather: &'v mut Weather<'w>,
+        form: LogForm,
         total: u64,
     },
     /// Live on the whole terminal; warnings go to the weather when it closes.
@@ -61,8 +63,8 @@ pub(crate) enum View<'v, 'w> {
 
 impl<'v, 'w> View<'v, 'w> {
     /// The dashboard where it was asked for and can be shown, else the log.
-    pub(crate) fn open(
-        dashboard: bool,
+    pub(super) fn open(
+        args: &TrainArgs,
         session: &Session,
         folder: &RunFolder,
         stop: &Arc<AtomicBool>,
@@ -70,7 +72,8 @@ impl<'v, 'w> View<'v, 'w> {
     ) -> Self {
         let terminal = std::io::stderr().is_terminal() && std::io::stdin().is_terminal();
         let look = weather.look();
-        if dashboard && terminal && !look.ascii {
+        let asked = args.dashboard && !args.look.quiet;
+        if asked && terminal && !look.ascii {
             let name = folder.path.file_name().unwrap_or(folder.path.as_os_str());
             let dtype = session.model.dtype().as_str();
             let device = format!("{:?}, {dtype}", session.device().location()).to_lowercase();
@@ -86,16 +89,24 @@ impl<'v, 'w> View<'v, 'w> {
                 }
                 Err(error) => weather.warn(&format!("no dashboard: {error}")),
             }
-        } else if dashboard {
+        } else if asked {
             weather.note("no dashboard: it needs a terminal and no --plain");
         }
-        Self::Log { weather, total: 0 }
+        Self::Log {
+            weather,
+            form: args.log,
+            total: 0,
+        }
     }
 
     /// An event of the loop.
-    pub(crate) fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Event) {
         match self {
-            Self::Log { weather, total } => log(weather, total, event),
+            Self::Log {
+                weather,
+                form,
+                total,
+            } => show(weather, *form, total, event),
             Self::Live {
                 dashboard, outcome, ..
             } => {
@@ -108,7 +119,7 @@ impl<'v, 'w> View<'v, 'w> {
     }
 
     /// A stage between loops.
-    pub(crate) fn stage(&mut self, stage: &Stage) {
+    pub(super) fn stage(&mut self, stage: &Stage) {
         match self {
             Self::Log { weather, .. } => show_stage(weather, stage),
             Self::Live { dashboard, .. } => dashboard.update(|state| take_stage(state, stage)),
@@ -116,7 +127,7 @@ impl<'v, 'w> View<'v, 'w> {
     }
 
     /// What the monitor has seen.
-    pub(crate) fn news(&mut self, news: &News) {
+    pub(super) fn news(&mut self, news: &News) {
         match (self, news) {
             (Self::Log { weather, .. }, News::Warning(warning)) => {
                 weather.warn(&sentence(warning));
@@ -144,7 +155,7 @@ impl<'v, 'w> View<'v, 'w> {
     }
 
     /// Gives the terminal back, and says what would have been lost with it.
-    pub(crate) fn close(self) {
+    pub(super) fn close(self) {
         let Self::Live {
             weather,
             dashboard,
@@ -165,22 +176,35 @@ impl<'v, 'w> View<'v, 'w> {
 }
 
 fn sentence(warning: &Warning) -> String {
-    format!("step {}: {}; {}", warning.step, warning.message, warning.hint)
+    format!(
+        "step {}: {}; {}",
+        warning.step, warning.message, warning.hint
+    )
 }
 
-fn log(weather: &mut Weather, total: &mut u64, event: &Event) {
+fn show(weather: &mut Weather, form: LogForm, total: &mut u64, event: &Event) {
     match event {
-        Event::Started { total_steps, .. } => *total = *total_steps,
+        Event::Started { step, total_steps } => {
+            *total = *total_steps;
+            if *step > 0 {
+                weather.note(&format!("going on after step {}", count(*step)));
+            }
+        }
         Event::Stepped(report) => weather.progress("train", report.step, *total),
-        Event::Logged(row) => weather.training_row(&training_row(row)),
+        Event::Logged(row) => log::show(weather, row, form),
         Event::Saved { path, .. } => weather.note(&format!("saved {}", path.display())),
+        Event::Sampled { .. } | Event::Saving { .. } => {}
         Event::Ended(outcome) => ended(weather, outcome),
     }
 }
 
 fn ended(weather: &mut Weather, outcome: &Outcome) {
     let time = Duration::try_from_secs_f64(outcome.seconds).unwrap_or_default();
-    weather.note(&format!("{} steps in {}", count(outcome.steps), duration(time)));
+    weather.note(&format!(
+        "{} steps in {}",
+        count(outcome.steps),
+        duration(time)
+    ));
 }
 
 fn take(state: &mut State, event: &Event) {
@@ -191,17 +215,18 @@ fn take(state: &mut State, event: &Event) {
             state.stage = "training".into();
         }
         Event::Stepped(report) => state.step = report.step,
-        Event::Logged(row) => {
-            let row = training_row(row);
-            state.log(Row {
-                step: row.step,
-                loss: row.loss,
-                val: row.val,
-                lr: row.lr,
-                grad: row.grad,
-                tokens_per_second: row.tokens_per_second,
-                eta: row.eta,
-            });
+        Event::Logged(row) => state.log(Row {
+            step: row.step,
+            loss: row.loss,
+            val: row.val,
+            lr: row.lr,
+            grad: row.grad,
+            tokens_per_second: row.tokens_per_second,
+            eta: Duration::try_from_secs_f64(row.eta_seconds).ok(),
+        }),
+        Event::Sampled { samples, .. } => {
+            let each = samples.iter();
+            each.for_each(|sample| state.sample(sample.prompt.as_str(), sample.text.as_str()));
         }
         _ => {}
     }
@@ -222,7 +247,7 @@ fn take_stage(state: &mut State, stage: &Stage) {
 
 /// Leaves in the run's folder why it failed, and its report. The result of the run does not hang
 /// on either, so a refusal is a warning.
-pub(crate) fn finish(folder: &RunFolder, weather: &mut Weather, error: Option<&anyhow::Error>) {
+pub(super) fn finish(folder: &RunFolder, weather: &mut Weather, error: Option<&anyhow::Error>) {
     let ours = error.and_then(|error| error.downcast_ref::<llm_train::Error>());
     if let Some(error) = ours
         && let Err(refusal) = failure::record(folder, error)

@@ -1,0 +1,65 @@
+//! Ctrl-C and SIGTERM: the first one lets the loop finish its step and write a checkpoint, the
+//! second one ends the program at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Context, Result};
+use llm_show::LookArgs;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// What a shell adds to the number of a signal that ended a program.
+const SIGNALLED: i32 = 128;
+
+/// What came so far.
+#[derive(Clone, Debug)]
+pub(super) struct Signals {
+    stop: Arc<AtomicBool>,
+    which: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub(super) fn listen() -> Result<Self> {
+        let signals = Self {
+            stop: Arc::new(AtomicBool::new(false)),
+            which: Arc::new(AtomicUsize::new(0)),
+        };
+        for signal in [SIGINT, SIGTERM] {
+            let Self { stop, which } = signals.clone();
+            // In this order: the first signal finds the flag down and raises it, the second one up.
+            flag::register_conditional_shutdown(signal, SIGNALLED + signal, Arc::clone(&stop))
+                .and_then(|_| flag::register_usize(signal, which, signal.unsigned_abs() as usize))
+                .and_then(|_| flag::register(signal, stop))
+                .context("cannot listen for signals")?;
+        }
+        Ok(signals)
+    }
+
+    /// Raised when the run is to stop.
+    pub(super) fn stop(&self) -> &Arc<AtomicBool> {
+        &self.stop
+    }
+
+    /// The program's exit code: a run that was stopped is reported here, because the code is the
+    /// signal's.
+    pub(super) fn code(&self, result: Result<()>, look: &LookArgs) -> Result<u8> {
+        let error = match result {
+            Ok(()) => return Ok(0),
+            Err(error) => error,
+        };
+        let which = self.which.load(Ordering::SeqCst);
+        if which == 0 || !is_interruption(&error) {
+            return Err(error);
+        }
+        crate::failure::report(&error, look);
+        Ok(u8::try_from(SIGNALLED as usize + which)?)
+    }
+}
+
+/// Whether the run stopped because it was asked to.
+fn is_interruption(error: &anyhow::Error) -> bool {
+    let stopped = error.downcast_ref::<llm_train::Error>();
+    matches!(stopped, Some(llm_train::Error::Interrupted { .. }))
+}

@@ -1,0 +1,297 @@
+"""Our GGUF files in llama.cpp.
+
+    python tools/oracle/gguf_check.py [--deeper D] [--model FOLDER] [--random]
+
+Exports FOLDER in every type with `deeper export gguf`. For each file: the package `gguf` reads it and
+its weights are near the folder's; llama.cpp (llama-cpp-python) loads it, cuts texts into the same
+tokens as tokenizers, and its mean loss on a text is printed beside that of F32. At F16, 20 prompts
+are continued greedily by 64 tokens and compared with `deeper generate` on the same weights (the
+folder rounded to F16); a first difference counts when the two best logits are more than 1e-4 apart.
+
+With --random the same loading and losses for models of random weights with rows of 256, one of each
+family, the Llama with a SentencePiece tokenizer made here. Exits with 1 when something is off.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import gguf
+import llama_cpp
+import numpy as np
+import safetensors.numpy
+import tokenizers
+
+ROOT = pathlib.Path(__file__).parents[2]
+TYPES = ["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]
+# The largest error of a weight as a share of the largest of its tensor
+OFF = {"F32": 0, "F16": 1e-3, "BF16": 8e-3, "Q8_0": 1e-2, "Q6_K": 4e-2, "Q5_K_M": 9e-2}
+WORST = 0.15
+TOKENS = 64
+TIE = 1e-4
+TEXTS = [
+    "The cat sat on the mat, and it's 12 o'clock.",
+    "  two  spaces\n\nand lines\t!",
+    "Über naïve café — déjà vu 東京 🙂",
+    "def f(x):\n    return x**2 + 3.14  # don't",
+]
+
+
+def run(deeper, *words):
+    command = [str(deeper), *map(str, words), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr}")
+    return done.stdout
+
+
+def load(path, context):
+    return llama_cpp.Llama(
+        str(path),
+        n_ctx=context,
+        n_batch=context,
+        logits_all=True,
+        type_k=llama_cpp.GGML_TYPE_F32,
+        type_v=llama_cpp.GGML_TYPE_F32,
+        flash_attn=False,
+        verbose=False,
+    )
+
+
+def weights(path):
+    """Every tensor of a GGUF file in f32, by its name."""
+    reader = gguf.GGUFReader(path)
+    return {t.name: gguf.dequantize(t.data, t.tensor_type) for t in reader.tensors}
+
+
+def loss(model, ids):
+    """Mean loss of each token after the first, in nats."""
+    model.reset()
+    model.eval(ids)
+    logits = np.array(model.scores[: len(ids)], dtype=np.float64)
+    top = logits.max(-1, keepdims=True)
+    log_sum = np.log(np.exp(logits - top).sum(-1)) + top[:, 0]
+    return float(np.mean(log_sum[:-1] - logits[np.arange(len(ids) - 1), ids[1:]]))
+
+
+def check_types(deeper, folder, work, text):
+    """All types of one folder; whether they are fine."""
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    context = json.loads((folder / "config.json").read_text())
+    context = context.get("max_position_embeddings") or context["n_positions"]
+    ids = tokenizer.encode(text, add_special_tokens=False).ids[:context]
+    fine, exact, base = True, None, None
+    for kind in TYPES:
+        path = work / f"{kind}.gguf"
+        run(deeper, "export", "gguf", "--model", folder, "--quant", kind, "--out", path)
+        found = weights(path)
+        exact = exact or found
+        off = max(
+            float(np.abs(found[n] - w).max() / (np.abs(w).max() or 1)) for n, w in exact.items()
+        )
+        model = load(path, context)
+        same = all(
+            model.tokenize(t.encode(), add_bos=False, special=False)
+            == tokenizer.encode(t, add_special_tokens=False).ids
+            for t in TEXTS
+        )
+        nats = loss(model, ids)
+        base = nats if base is None else base
+        good = off <= OFF.get(kind, WORST) and same and np.isfinite(nats)
+        fine &= bool(good)
+        types = gguf.GGUFReader(path).tensors
+        names = sorted({t.tensor_type.name for t in types if t.n_elements > 4096})
+        print(
+            f"{kind:7} {path.stat().st_size:10,} bytes  weights off {off:.1e}  "
+            f"loss {nats:.5f} ({100 * (np.exp(nats - base) - 1):+.3f} % perplexity)  "
+            f"tokens {'same' if same else 'DIFFER'}  {'/'.join(names)}"
+        )
+    return fine
+
+
+def rounded(folder, work):
+    """The folder with its weights rounded to F16, which F16 in a GGUF file is."""
+    copy = work / "rounded"
+    copy.mkdir()
+    for file in folder.iterdir():
+        if file.suffix != ".safetensors":
+            (copy / file.name).write_bytes(file.read_bytes())
+    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+    matrix = {n: t.astype(np.float16) if t.ndim > 1 else t for n, t in tensors.items()}
+    safetensors.numpy.save_file(matrix, copy / "model.safetensors", {"format": "pt"})
+    return copy
+
+
+def prompts(count):
+    """Questions of the bundled set and starts of its texts."""
+    lines = (ROOT / "data/medical/heldout.jsonl").read_text().splitlines()
+    asked = [json.loads(line)["prompt"] for line in lines]
+    words = (ROOT / "data/base/train.txt").read_text().split()
+    starts = [" ".join(words[i : i + 5]) for i in range(100, len(words), len(words) // count)]
+    return asked[: count // 2] + [s for s in starts if "<|" not in s][: count - count // 2]
+
+
+def greedy(model, ids, stops):
+    model.reset()
+    model.eval(ids)
+    out = []
+    while len(out) < TOKENS:
+        token = int(np.argmax(model.scores[model.n_tokens - 1]))
+        if token in stops:
+            break
+        out.append(token)
+        model.eval([token])
+    return out
+
+
+def check_greedy(deeper, folder, work):
+    """20 prompts at F16; whether nothing but ties differs."""
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    copy = rounded(folder, work)
+    generation = json.loads((folder / "generation_config.json").read_text())
+    stops = np.atleast_1d(generation["eos_token_id"]).tolist()
+    model = load(work / "F16.gguf", 256)
+    equal = counted = tokens = 0
+    for prompt in prompts(20):
+        ids = tokenizer.encode(prompt, add_special_tokens=False).ids
+        theirs = greedy(model, ids, stops)
+        ours = run(
+            deeper, "generate", "--model", copy, "--prompt", prompt, "--max-new-tokens", TOKENS
+        ).removesuffix("\n")
+        tokens += len(theirs)
+        if ours == tokenizer.decode(theirs):
+            equal += 1
+            continue
+        # Where our own logits first prefer another token, and by how much
+        out = work / "logits.safetensors"
+        both = ",".join(map(str, ids + theirs))
+        run(deeper, "logits", "--model", copy, "--ids", both, "--out", out)
+        logits = safetensors.numpy.load_file(out)["logits"][len(ids) - 1 : -1]
+        wrong = [i for i, token in enumerate(theirs) if int(np.argmax(logits[i])) != token]
+        gap = np.diff(np.sort(logits[wrong[0]])[-2:])[0] if wrong else 0.0
+        counted += gap > TIE
+        print(f"differs at token {wrong[:1]}, gap of the two best {gap:.2e}: {prompt!r}")
+    print(f"greedy at F16: {equal} of 20 texts equal, {tokens} tokens, {counted} differences count")
+    return counted == 0
+
+
+def byte_level(folder):
+    """deeper-base's tokenizer beside a random model."""
+    for name in ["tokenizer.json", "tokenizer_config.json"]:
+        (folder / name).write_bytes((ROOT / "output_models/deeper-base" / name).read_bytes())
+
+
+def pieces(folder, work):
+    """A SentencePiece BPE model of our own text, as transformers converts it."""
+    import sentencepiece
+    from transformers import LlamaTokenizer
+
+    source = ROOT / "data/base/train.txt"
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(source),
+        model_prefix=str(work / "pieces"),
+        vocab_size=2048,
+        model_type="bpe",
+        byte_fallback=True,
+        minloglevel=2,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        split_digits=True,
+        allow_whitespace_only_pieces=True,
+    )
+    LlamaTokenizer.from_pretrained(work, vocab_file=str(work / "pieces.model")).save_pretrained(
+        folder
+    )
+
+
+def random_models(deeper, work, text):
+    """One model of each family with rows of 256; whether all are fine."""
+    import torch
+    import transformers as t
+
+    sizes = {
+        "vocab_size": 2048,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+    }
+    gpt2 = {"vocab_size": 2048, "n_embd": 256, "n_layer": 4, "n_head": 4, "n_positions": 256}
+    scaling = {
+        "rope_type": "llama3",
+        "rope_theta": 1e4,
+        "factor": 4.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    }
+    cases = {
+        "qwen3": t.Qwen3Config(**sizes, head_dim=64, tie_word_embeddings=True),
+        "qwen2": t.Qwen2Config(**sizes, tie_word_embeddings=True),
+        "mistral": t.MistralConfig(**sizes, sliding_window=None),
+        "llama": t.LlamaConfig(**sizes, rope_parameters=scaling),
+        "gpt2": t.GPT2Config(**gpt2),
+    }
+    fine = True
+    for name, config in cases.items():
+        torch.manual_seed(3)
+        config.initializer_range = 0.1
+        model = t.AutoModelForCausalLM.from_config(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim == 1:
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+        place = work / name
+        model.save_pretrained(place)
+        pieces(place, work) if name == "llama" else byte_level(place)
+        print(f"\n{name}, random weights, rows of 256")
+        out = work / f"{name}-files"
+        out.mkdir()
+        fine &= check_types(deeper, place, out, text)
+        fine &= check_logits(model, place, out)
+    return fine
+
+
+def check_logits(model, folder, work):
+    """The F32 file against transformers."""
+    import torch
+
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ids = tokenizer.encode(TEXTS[0], add_special_tokens=False).ids
+    with torch.no_grad():
+        want = model(torch.tensor([ids])).logits[0].numpy()
+    ours = load(work / "F32.gguf", 256)
+    ours.eval(ids)
+    off = float(np.abs(np.array(ours.scores[: len(ids)]) - want).max())
+    # ggml's GELU is a table in F16
+    limit = 2e-2 if model.config.model_type == "gpt2" else 2e-3
+    print(f"F32 against transformers: logits off {off:.1e} of {np.abs(want).max():.1f}")
+    return off <= limit * max(1.0, float(np.abs(want).max()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--deeper", type=pathlib.Path, default=ROOT / "target/release/deeper")
+    parser.add_argument("--model", type=pathlib.Path, default=ROOT / "output_models/deeper-base")
+    parser.add_argument("--random", action="store_true")
+    args = parser.parse_args()
+    text = (ROOT / "data/base/train.txt").read_text()[:1200]
+    with tempfile.TemporaryDirectory(prefix="gguf-") as temporary:
+        work = pathlib.Path(temporary)
+        if args.random:
+            fine = random_models(args.deeper, work, text)
+        else:
+            print(args.model.name)
+            fine = check_types(args.deeper, args.model, work, text)
+            fine &= check_greedy(args.deeper, args.model, work)
+    print("ok" if fine else "FAILED")
+    sys.exit(not fine)
+
+
+if __name__ == "__main__":
+    main()
