@@ -102,7 +102,10 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     screen.finish()?;
     if args.quant.base().bits() < 8.0 {
         let file = args.out.display();
-        let advice = format!("what {} costs: llama-perplexity -m {file} -f TEXT, against an F16 file", args.quant.name());
+        let advice = format!(
+            "what {} costs: llama-perplexity -m {file} -f TEXT, against an F16 file",
+            args.quant.name()
+        );
         weather.note(&advice);
     }
     Ok(())

@@ -13,9 +13,11 @@ use llm_store::ModelFolder;
 /// Weights keep their type, one tensor is in memory at a time, and tokenizer, chat template,
 /// settings of generation and licence come along. The result loads everywhere the model did.
 #[derive(Args, Debug)]
-#[command(after_help = "Files written: DIR with config.json, the weights, what stood beside them, \
+#[command(
+    after_help = "Files written: DIR with config.json, the weights, what stood beside them, \
 and manifest.json\nwith the hashes of what it was made from; whole or not at all\n\n\
-Examples:\n  deeper merge --model output_models/deeper-base --adapter path/to/adapter --out merged")]
+Examples:\n  deeper merge --model output_models/deeper-base --adapter path/to/adapter --out merged"
+)]
 pub(crate) struct MergeArgs {
     #[command(flatten)]
     pub look: LookArgs,
@@ -50,10 +52,15 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
         screen.say(&format!("the largest change is in {name}"));
     }
     screen.line("");
-    let line = screen.look().text(&args.out.display().to_string()).into_owned();
+    let line = screen
+        .look()
+        .text(&args.out.display().to_string())
+        .into_owned();
     screen.line(&line);
     screen.finish()?;
     let out = args.out.display();
-    weather.note(&format!("try it: deeper generate --model {out} --prompt STR"));
+    weather.note(&format!(
+        "try it: deeper generate --model {out} --prompt STR"
+    ));
     Ok(())
 }

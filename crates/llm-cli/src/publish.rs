@@ -19,11 +19,13 @@ use serde_json::json;
 /// tokens in texts, and a model card (README.md) that gives no licence. The upload is one commit
 /// and needs a build with --features hub.
 #[derive(Args, Debug)]
-#[command(after_help = "The token comes from --token-file, HF_TOKEN or the file of the hub's own \
+#[command(
+    after_help = "The token comes from --token-file, HF_TOKEN or the file of the hub's own \
 tools, and is never shown.\n\n\
 Files written: README.md in DIR, where there is none and --license is given\n\n\
 Examples:\n  deeper publish --folder merged --repo me/my-model --dry-run\n  \
-deeper publish --folder merged --repo me/my-model --license mit --base-model org/base")]
+deeper publish --folder merged --repo me/my-model --license mit --base-model org/base"
+)]
 pub(crate) struct PublishArgs {
     #[command(flatten)]
     pub look: LookArgs,
@@ -113,7 +115,10 @@ fn write_card(args: &PublishArgs, id: &HubId) -> Result<()> {
     })?;
     llm_store::atomic::write_file(&path, text.as_bytes())?;
     let mut weather = llm_show::stderr_weather(&args.look);
-    weather.note(&format!("wrote {}: read it before it is published", path.display()));
+    weather.note(&format!(
+        "wrote {}: read it before it is published",
+        path.display()
+    ));
     Ok(())
 }
 
@@ -136,17 +141,27 @@ const SHOWN_DIGITS: usize = 16;
 
 fn page(screen: &mut Screen, plan: &Plan, id: &HubId) {
     let mut table = Table::new(&["file", "size", "sha256"]);
-    for PlannedFile { name, size, sha256, .. } in &plan.files {
+    for PlannedFile {
+        name, size, sha256, ..
+    } in &plan.files
+    {
         let hash: String = sha256.chars().take(SHOWN_DIGITS).collect();
         let hash = format!("{hash}…");
-        table.row([name.as_str().into(), Cell::number(bytes(*size)), hash.into()]);
+        table.row([
+            name.as_str().into(),
+            Cell::number(bytes(*size)),
+            hash.into(),
+        ]);
     }
     screen.show(&table);
     let card = &plan.card;
     screen.line("");
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
-            let text = screen.look().text(&format!("{name:<10}{value}")).into_owned();
+            let text = screen
+                .look()
+                .text(&format!("{name:<10}{value}"))
+                .into_owned();
             screen.line(&text);
         }
     };
@@ -155,13 +170,15 @@ fn page(screen: &mut Screen, plan: &Plan, id: &HubId) {
     line("base", card.base_model.join(", "));
     line("tags", card.tags.join(", "));
     line("stays", plan.left_out.join(", "));
-    line("sum", format!("{} files · {}", plan.files.len(), bytes(plan.bytes())));
+    line(
+        "sum",
+        format!("{} files · {}", plan.files.len(), bytes(plan.bytes())),
+    );
 }
 
 fn as_json(plan: &Plan, id: &HubId) -> serde_json::Value {
-    let file = |file: &PlannedFile| {
-        json!({"name": file.name, "size": file.size, "sha256": file.sha256})
-    };
+    let file =
+        |file: &PlannedFile| json!({"name": file.name, "size": file.size, "sha256": file.sha256});
     let files: Vec<_> = plan.files.iter().map(file).collect();
     json!({
         "repo": id.to_string(), "license": plan.card.license, "base_model": plan.card.base_model,

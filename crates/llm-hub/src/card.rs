@@ -80,10 +80,16 @@ impl Card {
         };
         let size = match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => metadata.len(),
-            _ => return Err(bad("there is no model card, and it has to give a licence".into())),
+            _ => {
+                return Err(bad(
+                    "there is no model card, and it has to give a licence".into()
+                ));
+            }
         };
         if size > MAX_BYTES {
-            return Err(bad(format!("has {size} bytes, expected at most {MAX_BYTES}")));
+            return Err(bad(format!(
+                "has {size} bytes, expected at most {MAX_BYTES}"
+            )));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| bad(error.to_string()))?;
         Self::parse(&text).map_err(bad)
@@ -95,8 +101,12 @@ impl Card {
     /// What is wrong, as a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let block = front_block(text).ok_or("has no first block between two lines `---`")?;
-        let front: Front = serde_saphyr::from_str(block)
-            .map_err(|error| format!("has a first block that is not a card's: {}", one_line(&error)))?;
+        let front: Front = serde_saphyr::from_str(block).map_err(|error| {
+            format!(
+                "has a first block that is not a card's: {}",
+                one_line(&error)
+            )
+        })?;
         let licenses = OneOrMany::list(front.license);
         let [license] = licenses.as_slice() else {
             return Err("has no `license` in its first block, or several".into());
@@ -104,7 +114,9 @@ impl Card {
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
         if license.is_empty() || !license.chars().all(known) {
             let shown = license.escape_debug();
-            return Err(format!("has license `{shown}`, expected an identifier such as apache-2.0"));
+            return Err(format!(
+                "has license `{shown}`, expected an identifier such as apache-2.0"
+            ));
         }
         if license == "other" && (front.license_name.is_none() || front.license_link.is_none()) {
             return Err("has license `other` without license_name and license_link".into());
@@ -182,7 +194,10 @@ mod tests {
             ("---\ntags: [a]\n---\n", "no `license`"),
             ("---\nlicense: [mit, gpl-3.0]\n---\n", "or several"),
             ("---\nlicense: ''\n---\n", "expected an identifier"),
-            ("---\nlicense: All rights reserved\n---\n", "expected an identifier"),
+            (
+                "---\nlicense: All rights reserved\n---\n",
+                "expected an identifier",
+            ),
             ("---\nlicense: other\n---\n", "license_name"),
             ("---\nlicense: {a: 1}\n---\n", "not a card's"),
             ("---\nlicense: [\n---\n", "not a card's"),

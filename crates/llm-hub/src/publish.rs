@@ -78,13 +78,18 @@ pub fn plan(folder: &Path) -> Result<Plan> {
     collect(folder, "", &mut names, &mut left_out)?;
     names.sort();
     left_out.sort();
-    let weights = names.iter().any(|name| WEIGHTS.contains(&ending(name).as_str()));
+    let weights = names
+        .iter()
+        .any(|name| WEIGHTS.contains(&ending(name).as_str()));
     if !weights {
         let hint = "pass a model's folder: one that deeper merge or deeper train wrote";
         return Err(refuse("holds no safetensors or GGUF file", hint));
     }
     let card = Card::read(folder)?;
-    let files = names.into_iter().map(|name| planned(folder, name)).collect::<Result<_>>()?;
+    let files = names
+        .into_iter()
+        .map(|name| planned(folder, name))
+        .collect::<Result<_>>()?;
     Ok(Plan {
         files,
         left_out,
@@ -104,7 +109,10 @@ fn collect(
         let entry = entry.map_err(failed)?;
         let path = entry.path();
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| !name.chars().any(char::is_control)) else {
+        let Some(name) = name
+            .to_str()
+            .filter(|name| !name.chars().any(char::is_control))
+        else {
             return Err(refused(&path, "has a name that is not plain text", None));
         };
         let relative = format!("{prefix}{name}");
@@ -114,17 +122,29 @@ fn collect(
             left_out.push(relative);
         } else if kind.is_symlink() {
             let hint = "copy the folder with its links followed: cp -rL FOLDER COPY";
-            return Err(refused(&path, "is a link, which may lead out of the folder", Some(hint)));
+            return Err(refused(
+                &path,
+                "is a link, which may lead out of the folder",
+                Some(hint),
+            ));
         } else if kind.is_dir() {
             collect(&path, &format!("{relative}/"), names, left_out)?;
         } else if !kind.is_file() {
             return Err(refused(&path, "is not a regular file", None));
         } else if PICKLES.contains(&ending(name).as_str()) {
             let hint = "publish safetensors, or move the file out of the folder";
-            return Err(refused(&path, "may be a pickle, which runs code when opened", Some(hint)));
+            return Err(refused(
+                &path,
+                "may be a pickle, which runs code when opened",
+                Some(hint),
+            ));
         } else if names.len() >= MAX_FILES {
             let problem = format!("would be file number {}", MAX_FILES + 1);
-            return Err(refused(&path, &problem, Some("is it the folder of one model?")));
+            return Err(refused(
+                &path,
+                &problem,
+                Some("is it the folder of one model?"),
+            ));
         } else {
             names.push(relative);
         }
@@ -152,7 +172,11 @@ fn planned(folder: &Path, name: String) -> Result<PlannedFile> {
     let size = size.len();
     if size <= MAX_TEXT_BYTES && holds_token(&path)? {
         let hint = "take the token out, and revoke it: it may have been read";
-        return Err(refused(&path, "holds what looks like a token of the hub", Some(hint)));
+        return Err(refused(
+            &path,
+            "holds what looks like a token of the hub",
+            Some(hint),
+        ));
     }
     let sha256 = sha256_file(&path).map_err(Error::Store)?;
     Ok(PlannedFile {

@@ -27,10 +27,7 @@ impl Token {
     /// # Errors
     /// There is none, a file cannot be read, or its contents cannot be a token; no message holds
     /// what was read.
-    pub fn find(
-        variable: &impl Fn(&str) -> Option<String>,
-        file: Option<&Path>,
-    ) -> Result<Self> {
+    pub fn find(variable: &impl Fn(&str) -> Option<String>, file: Option<&Path>) -> Result<Self> {
         if let Some(path) = file {
             return Self::from_file(path);
         }
@@ -38,7 +35,11 @@ impl Token {
         if let Some(value) = set("HF_TOKEN") {
             return Self::parse(&value, "HF_TOKEN");
         }
-        let home = || set("HOME").or_else(|| set("USERPROFILE")).unwrap_or_default();
+        let home = || {
+            set("HOME")
+                .or_else(|| set("USERPROFILE"))
+                .unwrap_or_default()
+        };
         let kept = set("HF_TOKEN_PATH").map(PathBuf::from).unwrap_or_else(|| {
             let folder = set("HF_HOME").map(PathBuf::from);
             let folder = folder.unwrap_or_else(|| Path::new(&home()).join(".cache/huggingface"));
@@ -131,7 +132,10 @@ mod tests {
             let error = find(&[], Some(&path)).unwrap_err();
             let shown = format!("{error} {error:?}");
             assert!(shown.contains("holds no token"), "{shown}");
-            assert!(!shown.contains("secret words") && !shown.contains("sécret"), "{shown}");
+            assert!(
+                !shown.contains("secret words") && !shown.contains("sécret"),
+                "{shown}"
+            );
         }
         assert!(find(&[("HOME", "/nowhere")], None).is_err());
         assert!(find(&[], Some(dir.path())).is_err());

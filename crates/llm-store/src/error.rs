@@ -123,9 +123,9 @@ impl Error {
             Self::Unsupported { .. } => Some(
                 "merge it with PEFT (`model.merge_and_unload()`) and load the merged folder".into(),
             ),
-            Self::NotInGguf { .. } => {
-                Some("keep the safetensors folder; `deeper generate` and transformers run it".into())
-            }
+            Self::NotInGguf { .. } => Some(
+                "keep the safetensors folder; `deeper generate` and transformers run it".into(),
+            ),
             Self::NotFinite { .. } => Some(
                 "the weights are damaged or the run diverged; take an earlier checkpoint".into(),
             ),

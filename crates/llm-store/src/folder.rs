@@ -156,7 +156,8 @@ impl ModelFolder {
     /// It is there but not a readable file of this folder.
     pub fn chat_template(&self) -> Result<Option<String>> {
         let path = self.optional("chat_template.jinja")?;
-        path.map(|path| read_text(&path, "a chat template")).transpose()
+        path.map(|path| read_text(&path, "a chat template"))
+            .transpose()
     }
 
     /// Tokenizer, template, licence: the files that a merged or tuned model takes along.

@@ -77,11 +77,21 @@ pub fn merge(
         let Some(update) = updates.get(&spec.name) else {
             return Ok(tensor);
         };
-        let (changed, most) = update.added_to(&tensor).map_err(Error::candle(base.path()))?;
+        let (changed, most) = update
+            .added_to(&tensor)
+            .map_err(Error::candle(base.path()))?;
         if !most.is_finite() {
-            return Err(Error::tensor(out, &spec.name, "would hold numbers that are not finite"));
+            return Err(Error::tensor(
+                out,
+                &spec.name,
+                "would hold numbers that are not finite",
+            ));
         }
-        if merged.largest.as_ref().is_none_or(|(_, largest)| most > *largest) {
+        if merged
+            .largest
+            .as_ref()
+            .is_none_or(|(_, largest)| most > *largest)
+        {
             merged.largest = Some((spec.name.clone(), most));
         }
         Ok(changed)
@@ -107,7 +117,8 @@ fn facts(
         let hash = sha256_file(&base.path().join(&name))?;
         Ok((name, json!(hash)))
     };
-    let base: Map<String, serde_json::Value> = names.into_iter().map(hash).collect::<Result<_>>()?;
+    let base: Map<String, serde_json::Value> =
+        names.into_iter().map(hash).collect::<Result<_>>()?;
     let value = json!({
         "adapter": {adapter::CONFIG_FILE: config, adapter::WEIGHTS_FILE: weights},
         "base": base, "merged": merged.changed, "scale": merged.scale,
@@ -140,21 +151,44 @@ fn updates<'a>(
             } else {
                 ""
             };
-            return Err(bad(format!("has no weight in {}{tied}", base.path().display())));
+            return Err(bad(format!(
+                "has no weight in {}{tied}",
+                base.path().display()
+            )));
         };
         let (rows, columns) = (b.dims()[0], a.dims()[1]); // both have two axes, as `read` checks
-        let update = if transposed { [columns, rows] } else { [rows, columns] };
+        let update = if transposed {
+            [columns, rows]
+        } else {
+            [rows, columns]
+        };
         if info.shape != update {
             let have = &info.shape;
-            return Err(bad(format!("updates {update:?}, the model's weight is {have:?}")));
+            return Err(bad(format!(
+                "updates {update:?}, the model's weight is {have:?}"
+            )));
         }
         let float = [DType::F64, DType::F32, DType::F16, DType::BF16];
-        if !info.dtype.candle().is_some_and(|dtype| float.contains(&dtype)) {
+        if !info
+            .dtype
+            .candle()
+            .is_some_and(|dtype| float.contains(&dtype))
+        {
             let dtype = info.dtype.name();
-            return Err(bad(format!("has a base weight in {dtype}, expected a float type")));
+            return Err(bad(format!(
+                "has a base weight in {dtype}, expected a float type"
+            )));
         }
         let scale = adapter.config.lora.scale();
-        updates.insert(name, Update { a, b, scale, transposed });
+        updates.insert(
+            name,
+            Update {
+                a,
+                b,
+                scale,
+                transposed,
+            },
+        );
     }
     Ok(updates)
 }
@@ -172,8 +206,16 @@ impl Update<'_> {
         };
         let (a, b) = (self.a.to_dtype(wide)?, self.b.to_dtype(wide)?);
         let delta = (b.matmul(&a)? * self.scale)?;
-        let delta = if self.transposed { delta.t()?.contiguous()? } else { delta };
-        let largest = delta.abs()?.max_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let delta = if self.transposed {
+            delta.t()?.contiguous()?
+        } else {
+            delta
+        };
+        let largest = delta
+            .abs()?
+            .max_all()?
+            .to_dtype(DType::F64)?
+            .to_scalar::<f64>()?;
         let sum = (weight.to_dtype(wide)? + delta)?.to_dtype(weight.dtype())?;
         // Sums that leave the weight's type: their own largest magnitude says so
         let top = sum.to_dtype(wide)?.abs()?.max_all()?;

@@ -178,7 +178,9 @@ impl Error {
             }
             Self::Stopped { folder, .. } => {
                 let folder = folder.display();
-                return Some(format!("repeat the command to go on; answers so far are in {folder}"));
+                return Some(format!(
+                    "repeat the command to go on; answers so far are in {folder}"
+                ));
             }
             Self::Data { .. } => {
                 "a row is {\"prompt\", \"completion\"}, {\"messages\"} or {\"instruction\", \

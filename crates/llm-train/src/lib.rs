@@ -13,11 +13,11 @@
 //! 6. [`metrics`]: what a generated text is worth beside a reference
 //! 7. [`config`], [`base`], [`prompt`], [`dataset`], [`runs`], [`session`], [`finetune`]: a whole run from a
 //!    file of settings
-//! 7. [`range_test`]: which learning rate; [`sweep`]: which settings
-//! 8. [`eval`]: a whole evaluation from a file of settings; [`dsl`]: a small query language to learn
-//! 9. [`quality`]: what is wrong with a data set, before all this
-//! 10. [`monitor`]: who watches a run: event files, warnings, checks by name, planted faults, diagnoses
-//! 11. [`chars`]: a model that reads characters, from one page of text
+//! 8. [`range_test`]: which learning rate; [`sweep`]: which settings
+//! 9. [`eval`]: a whole evaluation from a file of settings; [`dsl`]: a small query language to learn
+//! 10. [`quality`]: what is wrong with a data set, before all this
+//! 11. [`monitor`]: who watches a run: event files, warnings, checks by name, planted faults, diagnoses
+//! 12. [`chars`]: a model that reads characters, from one page of text
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 

@@ -174,7 +174,9 @@ impl Curve {
         let lowest = smooth.min_by(place).map_or(0, |(index, _)| index);
         // Slopes over the logarithm of the rate, whose steps are equal: differences will do.
         let slopes = self.points[..self.points.len().min(lowest + 1)].windows(2);
-        let falls = slopes.map(|pair| pair[1].smooth - pair[0].smooth).enumerate();
+        let falls = slopes
+            .map(|pair| pair[1].smooth - pair[0].smooth)
+            .enumerate();
         let fastest = falls
             .min_by(place)
             .filter(|&(_, slope)| slope < -FALL * began.abs())
@@ -237,7 +239,10 @@ mod tests {
         // Smoothing over some ten steps shifts what is read by up to a factor of four.
         let near = |found: Option<f64>, at: f64| {
             let found = found.unwrap();
-            assert!(found > at / 4.0 && found < at * 4.0, "{found} is not near {at}");
+            assert!(
+                found > at / 4.0 && found < at * 4.0,
+                "{found} is not near {at}"
+            );
         };
         near(test.fastest, 1e-3);
         near(test.lowest, 3e-2);
@@ -259,17 +264,32 @@ mod tests {
     fn a_flat_or_rising_curve_suggests_nothing() {
         for loss in [(|_| 4.0) as fn(f64) -> f64, |lr| 4.0 + lr] {
             let test = curve(loss);
-            assert_eq!((test.fastest, test.lowest, test.suggested), (None, None, None));
+            assert_eq!(
+                (test.fastest, test.lowest, test.suggested),
+                (None, None, None)
+            );
         }
         assert_eq!(curve(|_| f64::NAN).points.len(), 0);
     }
 
     #[test]
     fn ranges_that_are_none_are_refused() {
-        for (low, high, steps) in [(0.0, 1.0, 50), (1.0, 1.0, 50), (1e-6, 1e4, 50), (1e-6, 1.0, 9)] {
+        for (low, high, steps) in [
+            (0.0, 1.0, 50),
+            (1.0, 1.0, 50),
+            (1e-6, 1e4, 50),
+            (1e-6, 1.0, 9),
+        ] {
             let range = Range { low, high, steps };
             assert_eq!(range.validate().unwrap_err().exit_code(), 2, "{range:?}");
         }
-        assert!(Range { low: f64::NAN, ..RANGE }.validate().is_err());
+        assert!(
+            Range {
+                low: f64::NAN,
+                ..RANGE
+            }
+            .validate()
+            .is_err()
+        );
     }
 }

@@ -28,6 +28,7 @@ const FREE: [&str; 12] = [
     "sample_steps",
     "sample_prompts",
     "sample_tokens",
+    "token_cache",
     "device",
 ];
 
@@ -63,7 +64,10 @@ impl Start {
 pub fn run_folder(name: &Path, output_dir: &Path) -> Result<Option<PathBuf>> {
     let parent = match name.parent() {
         _ if name.file_name().is_none_or(|last| last != LATEST) => {
-            return Ok(name.join("checkpoints").is_dir().then(|| name.to_path_buf()));
+            return Ok(name
+                .join("checkpoints")
+                .is_dir()
+                .then(|| name.to_path_buf()));
         }
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => output_dir,

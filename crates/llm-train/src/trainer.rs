@@ -236,9 +236,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
                 value: val.to_string(),
             });
         }
-        let improved = self
-            .progress
-            .evaluated(step, val, self.settings.save_best);
+        let improved = self.progress.evaluated(step, val, self.settings.save_best);
         Ok((Some(val), improved))
     }
 

@@ -80,12 +80,19 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
         None => None,
     };
     let all = args.all || args.json;
-    let options = options(args, codec.as_ref(), if all { usize::MAX } else { args.show });
+    let options = options(
+        args,
+        codec.as_ref(),
+        if all { usize::MAX } else { args.show },
+    );
     let report = check(&inputs, options, &mut super::progress(&mut weather))?;
     let per_row = report.index_bytes / report.rows().max(1);
     weather.fact(
         "index",
-        &format!("{}, {per_row} bytes a row", bytes(report.index_bytes as u64)),
+        &format!(
+            "{}, {per_row} bytes a row",
+            bytes(report.index_bytes as u64)
+        ),
     );
     let mut screen = llm_show::stdout_screen(&look);
     match args.json {
@@ -104,7 +111,7 @@ fn options<'c>(args: &CheckArgs, codec: Option<&'c Codec>, keep: usize) -> Optio
         ..Options::default()
     };
     if let Some(codec) = codec {
-        options.length = Box::new(|sample| tokens(codec, sample));
+        options.length = Box::new(move |sample| tokens(codec, sample));
         let special = codec.tokenizer.special_tokens().iter();
         options.special = special.map(|(name, _)| name.clone()).collect();
     }

@@ -11,7 +11,7 @@ use llm_train::config::PromptStyle;
 use llm_train::data::Row;
 use llm_train::labels::Counts;
 use llm_train::prompt::Codec;
-use llm_train::quality::{Entries, Sample};
+use llm_train::quality::{Entries, Input, Sample};
 
 use super::Shared;
 
@@ -68,13 +68,15 @@ pub(super) fn run(args: &LabelsArgs) -> Result<()> {
     weather.fact("prompts", codec.format_name());
     let mut screen = llm_show::stdout_screen(&args.shared.look);
     let mut counts = Counts::default();
-    let total = inputs.iter().map(|input| std::fs::metadata(input.path.as_ref()));
-    let total = total.map(|data| data.map_or(0, |data| data.len())).sum();
+    let total = inputs.iter().map(Input::bytes).sum();
     let mut entries = Entries::new(&inputs);
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let Sample::Row(row) = entry.usable()? else {
-            let problem = format!("{}: is a document, of which every token is learnt", entry.at);
+            let problem = format!(
+                "{}: is a document, of which every token is learnt",
+                entry.at
+            );
             return Err(Complaint::new(problem)
                 .hint("labels are for rows with a prompt and an answer")
                 .into());

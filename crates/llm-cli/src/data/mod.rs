@@ -94,10 +94,17 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 /// The files of `--data`, of which every row has to be a line.
 fn line_inputs(shared: &Shared) -> Result<Vec<Input>> {
     let files = files(&shared.data)?;
-    let is_lines = |file: &&PathBuf| file.extension().is_some_and(|end| end == "jsonl");
+    let is_lines = |file: &&PathBuf| {
+        let end = file.extension();
+        end.is_some_and(|end| end == "jsonl" || end == "ndjson")
+    };
     if let Some(file) = files.iter().find(|file| !is_lines(file)) {
-        let problem = format!("{}: expected lines of JSON, in a file .jsonl", file.display());
-        return Err(Complaint::new(problem).into());
+        let problem = format!(
+            "{}: expected lines of JSON, in a file .jsonl",
+            file.display()
+        );
+        let hint = "`deeper convert` makes them of other formats";
+        return Err(Complaint::new(problem).hint(hint).into());
     }
     Ok(Input::all(Part::Train, files))
 }

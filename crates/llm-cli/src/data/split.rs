@@ -33,7 +33,12 @@ pub(super) struct SplitArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Shares of train, valid and test; two or three that sum to 1
-    #[arg(long, default_value = "0.8,0.1,0.1", value_delimiter = ',', value_name = "F,F,F")]
+    #[arg(
+        long,
+        default_value = "0.8,0.1,0.1",
+        value_delimiter = ',',
+        value_name = "F,F,F"
+    )]
     ratios: Vec<f64>,
     /// Rows with the same value of this key stay together, instead of those with the same question
     #[arg(long, value_name = "KEY")]
@@ -86,7 +91,10 @@ fn replaceable(out: &Path, inputs: &[Input], force: bool) -> Result<()> {
         }
     }
     for input in inputs {
-        let own = input.path.parent().and_then(|folder| folder.canonicalize().ok());
+        let own = input
+            .path
+            .parent()
+            .and_then(|folder| folder.canonicalize().ok());
         if own.is_some() && own == out.canonicalize().ok() {
             return complain("holds the data".into(), "name another folder");
         }

@@ -61,9 +61,9 @@ pub(super) fn samples(screen: &mut Screen, path: &Path) -> Result<()> {
     let text = std::fs::read_to_string(path).unwrap_or_default(); // a run without prompts has none
     let mut rows: Vec<(Line, Option<Line>)> = Vec::new();
     for line in text.lines() {
-        let line: Line =
-            serde_json::from_str(line).with_context(|| path.display().to_string())?;
-        let same = |(first, _): &&mut (Line, Option<Line>)| first.sample.prompt == line.sample.prompt;
+        let line: Line = serde_json::from_str(line).with_context(|| path.display().to_string())?;
+        let same =
+            |(first, _): &&mut (Line, Option<Line>)| first.sample.prompt == line.sample.prompt;
         match rows.iter_mut().find(same) {
             Some((_, last)) => *last = Some(line),
             None => rows.push((line, None)),

@@ -73,7 +73,9 @@ fn picture(test: &RangeTest) -> String {
         line("each step", |point| point.loss),
     ];
     let names = ["learning rate, power of ten", "loss"];
-    lines("Learning rate range test", names, &all).svg().to_owned()
+    lines("Learning rate range test", names, &all)
+        .svg()
+        .to_owned()
 }
 
 fn show(screen: &mut Screen, test: &RangeTest, range: Range) {

@@ -34,7 +34,10 @@ pub(super) fn run(
 ) -> Result<()> {
     let cells = cells(config)?;
     let folder = open(config)?;
-    weather.fact("sweep", &format!("{} runs in {}", cells.len(), folder.path.display()));
+    weather.fact(
+        "sweep",
+        &format!("{} runs in {}", cells.len(), folder.path.display()),
+    );
     let mut results = Vec::new();
     for (index, cell) in cells.iter().enumerate() {
         weather.note(&format!(
@@ -43,7 +46,13 @@ pub(super) fn run(
             cells.len(),
             settings(&cell.settings)
         ));
-        results.push(run_cell(args, cell, &folder.path.join(&cell.name), signals, weather)?);
+        results.push(run_cell(
+            args,
+            cell,
+            &folder.path.join(&cell.name),
+            signals,
+            weather,
+        )?);
         write(&folder, &results)?;
     }
     show(screen, &results);
@@ -97,8 +106,7 @@ fn run_cell(
         false => (failure, true),
     };
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    let value: Value =
-        serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+    let value: Value = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
     Ok(match broken {
         true => CellResult::failed(cell, value["failure"].as_str().unwrap_or_default().into()),
         false => CellResult::of(cell, &value),
@@ -171,6 +179,10 @@ fn show(screen: &mut Screen, results: &[CellResult]) {
         }
     }
     if let Some(best) = winner.and_then(|index| results.get(index)) {
-        screen.line(&format!("best  {}  {}", best.name, settings(&best.settings)));
+        screen.line(&format!(
+            "best  {}  {}",
+            best.name,
+            settings(&best.settings)
+        ));
     }
 }

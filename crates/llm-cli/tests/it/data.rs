@@ -64,7 +64,13 @@ impl Folder {
 }
 
 fn ended(output: &Output, code: i32) {
-    assert_eq!(output.code, Some(code), "{}\n{}", output.stdout, output.stderr);
+    assert_eq!(
+        output.code,
+        Some(code),
+        "{}\n{}",
+        output.stdout,
+        output.stderr
+    );
     assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
 }
 
@@ -77,7 +83,10 @@ fn says(text: &str, words: &[&str]) {
 #[test]
 fn a_check_names_lines_and_fails_on_errors_only() {
     let folder = Folder::new();
-    folder.rows("train.jsonl", &[("Where do newts live?", "In ponds."), ("Eat?", "Worms.")]);
+    folder.rows(
+        "train.jsonl",
+        &[("Where do newts live?", "In ponds."), ("Eat?", "Worms.")],
+    );
     folder.rows("held.jsonl", &[("Where do frogs live?", "In ponds.")]);
     let check = ["check", "--data", "train.jsonl", "--held", "held.jsonl"];
     let sound = folder.data(check);
@@ -87,7 +96,10 @@ fn a_check_names_lines_and_fails_on_errors_only() {
 
     folder.rows(
         "held.jsonl",
-        &[("where do  newts live?", "In ponds."), ("Cafe?", "Caf\u{fffd}")],
+        &[
+            ("where do  newts live?", "In ponds."),
+            ("Cafe?", "Caf\u{fffd}"),
+        ],
     );
     let leaking = folder.data(check);
     ended(&leaking, 1);
@@ -117,7 +129,10 @@ fn a_check_names_lines_and_fails_on_errors_only() {
         .collect();
     assert_eq!(lines[0]["kind"], "leak");
     assert_eq!(lines[0]["match"], "whitespace");
-    assert_eq!((&lines[0]["line"], &lines[0]["other_line"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&lines[0]["line"], &lines[0]["other_line"]),
+        (&json!(1), &json!(1))
+    );
     assert_eq!(lines[2]["errors"], 1);
     assert_eq!(lines.len(), 3);
 }
@@ -146,11 +161,22 @@ fn a_check_can_be_plain_narrow_and_empty() {
 #[test]
 fn lengths_are_tokens_of_the_model() {
     let folder = Folder::new();
-    folder.rows("rows.jsonl", &[("the newt", "lives"), ("the newt", "lives in the pond")]);
+    folder.rows(
+        "rows.jsonl",
+        &[("the newt", "lives"), ("the newt", "lives in the pond")],
+    );
     let check = |limit| {
         folder.data([
-            "check", "--data", "rows.jsonl", "--model", "model", "--max-length", limit, "--near",
-            "off", "--json",
+            "check",
+            "--data",
+            "rows.jsonl",
+            "--model",
+            "model",
+            "--max-length",
+            limit,
+            "--near",
+            "off",
+            "--json",
         ])
     };
     let long = |limit| {
@@ -167,7 +193,15 @@ fn lengths_are_tokens_of_the_model() {
 fn labels_show_what_is_learnt() {
     let folder = Folder::new();
     folder.rows("rows.jsonl", &[("the newt?", "the pond"); 4]);
-    let labels = ["labels", "--data", "rows.jsonl", "--model", "model", "--rows", "1"];
+    let labels = [
+        "labels",
+        "--data",
+        "rows.jsonl",
+        "--model",
+        "model",
+        "--rows",
+        "1",
+    ];
     let output = folder.data(labels.into_iter().chain(["--plain"]));
     ended(&output, 0);
     says(
@@ -195,7 +229,12 @@ fn labels_show_what_is_learnt() {
 fn parts_are_whole_lines_and_disjoint() {
     let folder = Folder::new();
     let lines: Vec<String> = (0..60)
-        .map(|n| format!("{{ \"completion\":\"x\", \"prompt\" : \"question {}\"}}", n % 30))
+        .map(|n| {
+            format!(
+                "{{ \"completion\":\"x\", \"prompt\" : \"question {}\"}}",
+                n % 30
+            )
+        })
         .collect();
     folder.write("all.jsonl", &lines.join("\r\n"));
     let split = ["split", "--data", "all.jsonl", "--out", "parts"];
@@ -203,7 +242,10 @@ fn parts_are_whole_lines_and_disjoint() {
     ended(&output, 0);
     says(&output.stdout, &["train", "valid", "test", "80.00 %"]);
     let parts = ["train", "valid", "test"].map(|part| folder.read(&format!("parts/{part}.jsonl")));
-    let mut all: Vec<&str> = parts.iter().flat_map(|part| part.split_terminator('\n')).collect();
+    let mut all: Vec<&str> = parts
+        .iter()
+        .flat_map(|part| part.split_terminator('\n'))
+        .collect();
     assert!(all.contains(&format!("{}\r", lines[3]).as_str()));
     all.sort_unstable();
     let mut want: Vec<String> = lines.iter().map(|line| format!("{line}\r")).collect();
@@ -216,7 +258,11 @@ fn parts_are_whole_lines_and_disjoint() {
     };
     let trained = questions(&parts[0]);
     for part in &parts[1..] {
-        assert!(questions(part).iter().all(|question| !trained.contains(question)));
+        assert!(
+            questions(part)
+                .iter()
+                .all(|question| !trained.contains(question))
+        );
     }
 
     let again = folder.data(split);
@@ -230,7 +276,15 @@ fn parts_are_whole_lines_and_disjoint() {
     ended(&kept, 2);
     says(&kept.stderr, &["notes.txt"]);
     assert_eq!(folder.read("parts/notes.txt"), "mine");
-    let bad = folder.data(["split", "--data", "all.jsonl", "--out", "new", "--ratios", "0.5,0.6"]);
+    let bad = folder.data([
+        "split",
+        "--data",
+        "all.jsonl",
+        "--out",
+        "new",
+        "--ratios",
+        "0.5,0.6",
+    ]);
     ended(&bad, 2);
     says(&bad.stderr, &["sum to 1.1"]);
     assert!(!folder.path("new").exists());
@@ -241,10 +295,26 @@ fn rows_that_go_stand_in_the_side_file() {
     let folder = Folder::new();
     folder.rows("a.jsonl", &[("One?", "1"), ("one?", "1"), ("Two?", "2")]);
     folder.rows("b.jsonl", &[("Two? ", "2"), ("Three?", "3")]);
-    let dedup = ["dedup", "--data", "a.jsonl", "--data", "b.jsonl", "--out", "out.jsonl"];
+    let dedup = [
+        "dedup",
+        "--data",
+        "a.jsonl",
+        "--data",
+        "b.jsonl",
+        "--out",
+        "out.jsonl",
+    ];
     let output = folder.data(dedup);
     ended(&output, 0);
-    says(&output.stdout, &["5 rows", "the same (case)", "the same (whitespace)", "60.00 %"]);
+    says(
+        &output.stdout,
+        &[
+            "5 rows",
+            "the same (case)",
+            "the same (whitespace)",
+            "60.00 %",
+        ],
+    );
     let kept = format!(
         "{}\n{}\n{}\n",
         folder.read("a.jsonl").lines().next().unwrap(),
@@ -253,10 +323,19 @@ fn rows_that_go_stand_in_the_side_file() {
     );
     assert_eq!(folder.read("out.jsonl"), kept);
     let side = folder.read("out.dropped.jsonl");
-    let side: Vec<Value> = side.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let side: Vec<Value> = side
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(side.len(), 2);
-    assert_eq!((&side[0]["line"], &side[0]["why"]), (&json!(2), &json!("case")));
-    assert_eq!((&side[1]["of_path"], &side[1]["of_line"]), (&json!("a.jsonl"), &json!(3)));
+    assert_eq!(
+        (&side[0]["line"], &side[0]["why"]),
+        (&json!(2), &json!("case"))
+    );
+    assert_eq!(
+        (&side[1]["of_path"], &side[1]["of_line"]),
+        (&json!("a.jsonl"), &json!(3))
+    );
     assert_eq!(side[1]["row"]["prompt"], "Two? ");
 
     let again = folder.data(dedup);

@@ -64,7 +64,9 @@ impl Work {
             let made = folder.train(["--answers=0", "max_steps=1", "output_dir=made"]);
             assert_eq!(made.code, Some(0), "{}", made.stderr);
             let made = folder.path("made").read_dir().unwrap().map(Result::unwrap);
-            let run = made.map(|entry| entry.path()).find(|path| !path.is_symlink());
+            let run = made
+                .map(|entry| entry.path())
+                .find(|path| !path.is_symlink());
             fs::rename(run.unwrap().join("model"), folder.path("base")).unwrap();
             fs::remove_dir_all(folder.path("made")).unwrap();
         }
@@ -192,14 +194,21 @@ impl Work {
 
 fn ended(child: Child) -> (Option<i32>, String) {
     let output = child.wait_with_output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 /// Kills at a random time of a run that takes about `span`, or in the next save after it; whether
 /// that was inside a save, `None` if the run ended before.
 fn kill(work: &Work, span: Duration, in_save: bool, rng: &mut StdRng) -> Option<bool> {
     let before = work.half_written(); // of the last kill
-    let saving = || work.half_written().iter().any(|name| !before.contains(name));
+    let saving = || {
+        work.half_written()
+            .iter()
+            .any(|name| !before.contains(name))
+    };
     let begun = Instant::now();
     let mut child = work.spawn();
     std::thread::sleep(span.mul_f64(rng.random_range(0.0..1.0)));
@@ -232,7 +241,10 @@ fn torture(method: &'static str, wanted: usize, rng: &mut StdRng) -> usize {
     while done < wanted || inside < in_saves {
         let work = work.copy();
         runs += 1;
-        assert!(runs <= 20 * wanted, "{inside} of {done} kills inside a save");
+        assert!(
+            runs <= 20 * wanted,
+            "{inside} of {done} kills inside a save"
+        );
         for _ in 0..rng.random_range(1..=KILLS_OF_A_RUN) {
             let aim = inside < in_saves && rng.random_bool(0.6);
             let Some(in_save) = kill(&work, span, aim, rng) else {
@@ -264,8 +276,14 @@ fn killed_runs_end_as_the_run_that_never_was() {
 fn a_disk_that_fails_or_a_process_that_dies_at_any_operation_costs_nothing() {
     let stride = if kills() > KILLS { 1 } else { 9 };
     let work = Work::new("full");
-    let short = work.folder.read("train.yaml").replace("eval_steps: 3", "eval_steps: 5");
-    work.folder.write("train.yaml", &short.replace("save_steps: 2", "save_steps: 4"));
+    let short = work
+        .folder
+        .read("train.yaml")
+        .replace("eval_steps: 3", "eval_steps: 5");
+    work.folder.write(
+        "train.yaml",
+        &short.replace("save_steps: 2", "save_steps: 4"),
+    );
     assert_eq!(work.finish(None).0, Some(0));
     let want = work.result();
     for kind in ["abort", "fail"] {
@@ -290,7 +308,10 @@ fn a_disk_that_fails_or_a_process_that_dies_at_any_operation_costs_nothing() {
             number += stride;
         }
         println!("{kind}: every {stride}th of about {number} operations");
-        assert!(number > 60, "{kind}: the run ended after {number} operations");
+        assert!(
+            number > 60,
+            "{kind}: the run ended after {number} operations"
+        );
     }
 }
 
@@ -304,7 +325,10 @@ fn half_done() -> (Work, (String, String, Vec<Value>, Value)) {
     let first = |work: &Work| work.run().join("checkpoints/step-00000004").exists();
     let begun = Instant::now();
     while !first(&work) && child.try_wait().unwrap().is_none() {
-        assert!(begun.elapsed() < PATIENCE, "no checkpoint within {PATIENCE:?}");
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "no checkpoint within {PATIENCE:?}"
+        );
         std::thread::sleep(Duration::from_micros(100));
     }
     child.kill().unwrap();
@@ -324,7 +348,11 @@ fn a_file_that_cannot_grow_is_exit_code_three_and_the_checkpoints_stay() {
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("safetensors: writing failed"), "{stderr}");
     assert!(work.checkpoints_are_whole() >= before);
-    assert_eq!(work.half_written(), [""; 0], "what was half written is gone");
+    assert_eq!(
+        work.half_written(),
+        [""; 0],
+        "what was half written is gone"
+    );
     let (code, stderr) = work.finish(None);
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(work.result(), want);
@@ -351,7 +379,8 @@ fn a_full_disk_is_exit_code_three_and_the_run_goes_on_when_there_is_room() {
     const NAMESPACE: [&str; 3] = ["unshare", "--map-root-user", "--mount"];
     let [program, rest @ ..] = NAMESPACE;
     let mut may = Command::new(program);
-    may.args(rest).args(["mount", "-t", "tmpfs", "none", "/tmp"]);
+    may.args(rest)
+        .args(["mount", "-t", "tmpfs", "none", "/tmp"]);
     may.stderr(Stdio::null());
     let (work, want) = half_done();
     if !may.status().is_ok_and(|status| status.success()) {

@@ -31,19 +31,32 @@ fn dry_run(arguments: &[&str]) -> Option<String> {
 #[test]
 fn every_target_runs_a_verb_with_flags_that_it_has() {
     for target in TARGETS {
-        let more = ["LICENSE_ID=mit", "BASE_ID=org/base", "DRY_RUN=1", "QUANT=Q5_K_M"];
+        let more = [
+            "LICENSE_ID=mit",
+            "BASE_ID=org/base",
+            "DRY_RUN=1",
+            "QUANT=Q5_K_M",
+        ];
         let arguments: Vec<&str> = std::iter::once(target).chain(more).collect();
         let Some(text) = dry_run(&arguments) else {
             return; // this machine has no make, and nobody on it uses the Makefile
         };
         let command = text.trim();
-        let words = command.strip_prefix("deeper ").unwrap_or_else(|| panic!("{target}: {text}"));
+        let words = command
+            .strip_prefix("deeper ")
+            .unwrap_or_else(|| panic!("{target}: {text}"));
         // With all flags in place, --help answers; an unknown flag or verb would be an error
         let words = words.split_whitespace().chain(["--help"]);
-        let output = Run::new(env!("CARGO_BIN_EXE_deeper")).args(words).output().unwrap();
+        let output = Run::new(env!("CARGO_BIN_EXE_deeper"))
+            .args(words)
+            .output()
+            .unwrap();
         assert_eq!(output.code, Some(0), "{command}: {output:?}");
         let verb = command.split_whitespace().nth(1).unwrap();
-        assert!(output.stdout.contains(&format!("Usage: deeper {verb}")), "{command}");
+        assert!(
+            output.stdout.contains(&format!("Usage: deeper {verb}")),
+            "{command}"
+        );
     }
 }
 
@@ -52,11 +65,18 @@ fn a_variable_reaches_its_command_and_publishing_needs_a_name() {
     let Some(text) = dry_run(&["gguf", "QUANT=Q5_K_M"]) else {
         return; // as above
     };
-    assert!(text.contains("--quant Q5_K_M") && text.contains("merged-Q5_K_M.gguf"), "{text}");
+    assert!(
+        text.contains("--quant Q5_K_M") && text.contains("merged-Q5_K_M.gguf"),
+        "{text}"
+    );
     let text = dry_run(&["train", "TRAIN_CONFIG=base"]).unwrap();
     assert!(text.contains("configs/base.yaml"), "{text}");
     let mut make = Command::new("make");
-    let output = make.current_dir(root()).args(["-n", "publish-hf", "HF_REPO_ID="]).output().unwrap();
+    let output = make
+        .current_dir(root())
+        .args(["-n", "publish-hf", "HF_REPO_ID="])
+        .output()
+        .unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("HF_REPO_ID"));
 }

@@ -18,12 +18,24 @@ fn fine(output: &Output) -> &str {
 #[track_caller]
 fn assert_narrow(text: &str) {
     for line in text.lines() {
-        assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+        assert!(
+            line.chars().count() <= 80,
+            "{} columns: {line}",
+            line.chars().count()
+        );
     }
 }
 
 fn merge(fixture: &Fixture) -> Output {
-    fixture.deeper(["merge", "--model", "model", "--adapter", "adapter", "--out", "merged"])
+    fixture.deeper([
+        "merge",
+        "--model",
+        "model",
+        "--adapter",
+        "adapter",
+        "--out",
+        "merged",
+    ])
 }
 
 #[test]
@@ -40,8 +52,20 @@ fn a_merged_model_writes_what_the_adapter_writes() {
     let adapted = write(&["--model", "model", "--adapter", "adapter"]);
     assert_eq!(write(&["--model", "merged"]), adapted);
     assert_failure(&merge(&fixture), 2, &["merged: exists already", "hint:"]);
-    let missing = ["merge", "--model", "model", "--adapter", "nothing", "--out", "m"];
-    assert_failure(&fixture.deeper(missing), 2, &["adapter_config.json", "hint:"]);
+    let missing = [
+        "merge",
+        "--model",
+        "model",
+        "--adapter",
+        "nothing",
+        "--out",
+        "m",
+    ];
+    assert_failure(
+        &fixture.deeper(missing),
+        2,
+        &["adapter_config.json", "hint:"],
+    );
     assert!(!fixture.path("m").exists());
 }
 
@@ -58,9 +82,15 @@ fn every_type_is_exported_and_inspected() {
         let header = GgufFile::open(&fixture.path(&file)).unwrap();
         let output = fixture.deeper(["inspect", "--file", &file]);
         let page = fine(&output);
-        assert!(page.contains("GGUF version 3") && page.contains("general.architecture"), "{page}");
+        assert!(
+            page.contains("GGUF version 3") && page.contains("general.architecture"),
+            "{page}"
+        );
         let tensors = format!("{} tensors", header.header().tensors.len());
-        assert!(page.contains("blk.1.ffn_down.weight") && page.contains(&tensors), "{page}");
+        assert!(
+            page.contains("blk.1.ffn_down.weight") && page.contains(&tensors),
+            "{page}"
+        );
         let metadata = page.split("tensor  ").next().unwrap();
         assert_narrow(metadata);
         let plain = fixture.deeper(["inspect", "--file", &file, "--plain"]);
@@ -68,7 +98,15 @@ fn every_type_is_exported_and_inspected() {
     }
     // Rows of 16 have no blocks: the page says so
     let output = fixture.deeper([
-        "export", "gguf", "--model", "model", "--quant", "q8_0", "--out", "Q8_0.gguf", "--overwrite",
+        "export",
+        "gguf",
+        "--model",
+        "model",
+        "--quant",
+        "q8_0",
+        "--out",
+        "Q8_0.gguf",
+        "--overwrite",
     ]);
     assert!(fine(&output).contains("F16 in place of Q8_0"), "{output:?}");
 }
@@ -77,18 +115,32 @@ fn every_type_is_exported_and_inspected() {
 fn mistakes_of_an_export_are_named() {
     let fixture = Fixture::new();
     let export = |quant: &str, out: &str| {
-        fixture.deeper(["export", "gguf", "--model", "model", "--quant", quant, "--out", out])
+        fixture.deeper([
+            "export", "gguf", "--model", "model", "--quant", quant, "--out", out,
+        ])
     };
     fine(&export("F16", "a.gguf"));
-    assert_failure(&export("F16", "a.gguf"), 2, &["a.gguf: exists already", "hint:"]);
+    assert_failure(
+        &export("F16", "a.gguf"),
+        2,
+        &["a.gguf: exists already", "hint:"],
+    );
     assert_failure(&export("Q3_K", "b.gguf"), 2, &["Q3_K", "Q4_K_M"]);
     assert_failure(&export("F16", "no/such/b.gguf"), 3, &["no/such"]);
     let whole = std::fs::read(fixture.path("a.gguf")).unwrap();
     std::fs::write(fixture.path("cut.gguf"), &whole[..whole.len() - 100]).unwrap();
     let cut = fixture.deeper(["inspect", "--file", "cut.gguf"]);
     assert_failure(&cut, 2, &["cut.gguf", "truncated", "hint:"]);
-    std::fs::write(fixture.path("model/tokenizer.json"), r#"{"model": {"type": "WordPiece"}}"#).unwrap();
-    assert_failure(&export("F16", "b.gguf"), 2, &["tokenizer.json", "WordPiece", "hint:"]);
+    std::fs::write(
+        fixture.path("model/tokenizer.json"),
+        r#"{"model": {"type": "WordPiece"}}"#,
+    )
+    .unwrap();
+    assert_failure(
+        &export("F16", "b.gguf"),
+        2,
+        &["tokenizer.json", "WordPiece", "hint:"],
+    );
     assert!(!fixture.path("b.gguf").exists());
 }
 
@@ -96,10 +148,16 @@ fn mistakes_of_an_export_are_named() {
 fn publish(fixture: &Fixture, more: &[&str]) -> Output {
     let words = ["publish", "--folder", "merged", "--repo", "me/my-model"];
     let mut run = Run::new(env!("CARGO_BIN_EXE_deeper")).folder(fixture.path(""));
-    for (name, value) in [("HF_TOKEN", ""), ("HF_TOKEN_PATH", "none"), ("HF_HUB_OFFLINE", "1")] {
+    for (name, value) in [
+        ("HF_TOKEN", ""),
+        ("HF_TOKEN_PATH", "none"),
+        ("HF_HUB_OFFLINE", "1"),
+    ] {
         run = run.env(name, value);
     }
-    run.args(words.into_iter().chain(more.iter().copied())).output().unwrap()
+    run.args(words.into_iter().chain(more.iter().copied()))
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -107,20 +165,33 @@ fn a_dry_run_lists_files_sizes_and_hashes_and_needs_a_licence() {
     let fixture = Fixture::new();
     fine(&merge(&fixture));
     let card = fixture.path("merged/README.md");
-    assert_failure(&publish(&fixture, &["--dry-run"]), 2, &["README.md", "licence", "--license"]);
+    assert_failure(
+        &publish(&fixture, &["--dry-run"]),
+        2,
+        &["README.md", "licence", "--license"],
+    );
     let bad = publish(&fixture, &["--dry-run", "--license", "All Rights"]);
     assert_failure(&bad, 2, &["All Rights", "hint:"]);
     assert!(!card.exists());
 
-    let output = publish(&fixture, &["--dry-run", "--license", "mit", "--base-model", "org/base"]);
+    let output = publish(
+        &fixture,
+        &["--dry-run", "--license", "mit", "--base-model", "org/base"],
+    );
     assert_narrow(fine(&output));
     let text = std::fs::read_to_string(&card).unwrap();
-    assert!(text.contains("license: mit\nbase_model: org/base\n"), "{text}");
+    assert!(
+        text.contains("license: mit\nbase_model: org/base\n"),
+        "{text}"
+    );
     let output = publish(&fixture, &["--dry-run", "--json"]);
     let value: Value = serde_json::from_str(fine(&output)).unwrap();
     assert_eq!(value["license"], "mit");
     let files = value["files"].as_array().unwrap();
-    let weights = files.iter().find(|file| file["name"] == "model.safetensors").unwrap();
+    let weights = files
+        .iter()
+        .find(|file| file["name"] == "model.safetensors")
+        .unwrap();
     let path = fixture.path("merged/model.safetensors");
     let hash = llm_store::hash::sha256_file(&path).unwrap();
     assert_eq!(weights["sha256"], hash);
@@ -135,7 +206,11 @@ fn nothing_is_sent_without_a_token_and_no_token_is_shown() {
     let fixture = Fixture::new();
     fine(&merge(&fixture));
     std::fs::write(fixture.path("merged/README.md"), "---\nlicense: mit\n---\n").unwrap();
-    assert_failure(&publish(&fixture, &[]), 2, &["no token", "HF_TOKEN", "hint:"]);
+    assert_failure(
+        &publish(&fixture, &[]),
+        2,
+        &["no token", "HF_TOKEN", "hint:"],
+    );
     let secret = "hf_abcdefghijklmnopqrstuvwxyz";
     std::fs::write(fixture.path("token"), secret).unwrap();
     // Offline, or in a build that cannot upload
@@ -155,7 +230,10 @@ fn help_is_the_golden_one() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
     for verb in ["merge", "export", "export gguf", "publish"] {
         let run = Run::new(env!("CARGO_BIN_EXE_deeper"));
-        let output = run.args(verb.split(' ').chain(["--help"])).output().unwrap();
+        let output = run
+            .args(verb.split(' ').chain(["--help"]))
+            .output()
+            .unwrap();
         let golden = Golden {
             path: folder.join(format!("{}.help.txt", verb.replace(' ', "."))),
             tolerance: 0.0,

@@ -39,12 +39,29 @@ fn a_plan_has_every_file_with_its_size_and_hash_and_no_hidden_one() {
     put(dir.path(), ".env", "secret");
     let plan = plan(dir.path()).unwrap();
     let names: Vec<&str> = plan.files.iter().map(|file| file.name.as_str()).collect();
-    assert_eq!(names, ["README.md", "config.json", "model.safetensors", "sub/tokenizer.json"]);
+    assert_eq!(
+        names,
+        [
+            "README.md",
+            "config.json",
+            "model.safetensors",
+            "sub/tokenizer.json"
+        ]
+    );
     assert_eq!(plan.left_out, [".env", ".git"]);
-    assert_eq!((plan.files[2].size, plan.bytes()), (7, 7 + 2 + 2 + CARD.len() as u64));
+    assert_eq!(
+        (plan.files[2].size, plan.bytes()),
+        (7, 7 + 2 + 2 + CARD.len() as u64)
+    );
     // printf weights | sha256sum
-    assert_eq!(plan.files[2].sha256, "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c");
-    assert_eq!((plan.card.license.as_str(), plan.card.tags.len()), ("mit", 2));
+    assert_eq!(
+        plan.files[2].sha256,
+        "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"
+    );
+    assert_eq!(
+        (plan.card.license.as_str(), plan.card.tags.len()),
+        ("mit", 2)
+    );
     assert_eq!(plan.card.base_model, ["org/base"]);
 }
 
@@ -53,7 +70,11 @@ fn pickles_tokens_and_folders_without_weights_or_licence_are_refused() {
     for (name, text, part) in [
         ("optimizer.pt", "x", "pickle"),
         ("sub/pytorch_model.BIN", "x", "pickle"),
-        ("notes.txt", "export HF_TOKEN=hf_AbCdEfGhIjKlMnOpQrStUv", "a token"),
+        (
+            "notes.txt",
+            "export HF_TOKEN=hf_AbCdEfGhIjKlMnOpQrStUv",
+            "a token",
+        ),
         ("README.md", "# no licence\n", "no first block"),
         ("README.md", "---\ntags: [a]\n---\n", "no `license`"),
     ] {
@@ -61,8 +82,14 @@ fn pickles_tokens_and_folders_without_weights_or_licence_are_refused() {
         put(dir.path(), name, text);
         let error = refusal(dir.path());
         let message = error.to_string();
-        assert!(message.contains(part) && message.contains(name), "{message}");
-        assert!(error.hint().is_some() && !message.contains("hf_A"), "{message}");
+        assert!(
+            message.contains(part) && message.contains(name),
+            "{message}"
+        );
+        assert!(
+            error.hint().is_some() && !message.contains("hf_A"),
+            "{message}"
+        );
     }
     let dir = folder();
     fs::remove_file(dir.path().join("README.md")).unwrap();
@@ -70,7 +97,11 @@ fn pickles_tokens_and_folders_without_weights_or_licence_are_refused() {
     assert!(error.hint().unwrap().contains("--license"), "{error}");
     let dir = folder();
     fs::remove_file(dir.path().join("model.safetensors")).unwrap();
-    assert!(refusal(dir.path()).to_string().contains("no safetensors or GGUF"));
+    assert!(
+        refusal(dir.path())
+            .to_string()
+            .contains("no safetensors or GGUF")
+    );
     refusal(&dir.path().join("config.json"));
     refusal(&dir.path().join("nothing"));
 }
@@ -82,13 +113,20 @@ fn links_and_pipes_are_refused_wherever_they_lead() {
         let dir = folder();
         std::os::unix::fs::symlink(target, dir.path().join("sub/link.json")).unwrap();
         let error = refusal(dir.path());
-        assert!(error.to_string().contains("sub/link.json: is a link"), "{error}");
+        assert!(
+            error.to_string().contains("sub/link.json: is a link"),
+            "{error}"
+        );
         assert!(error.hint().unwrap().contains("cp -rL"), "{error}");
     }
     let dir = folder();
     let socket = dir.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    assert!(refusal(dir.path()).to_string().contains("not a regular file"));
+    assert!(
+        refusal(dir.path())
+            .to_string()
+            .contains("not a regular file")
+    );
 }
 
 #[test]

@@ -60,9 +60,14 @@ fn answer(mut stream: TcpStream, log: &Mutex<Vec<Seen>>) {
     let path = first.split_whitespace().nth(1).unwrap().to_owned();
     let (status, reply) = match authorised {
         true => reply(&path, &body),
-        false => ("401 Unauthorized", r#"{"error": "Invalid credentials"}"#.into()),
+        false => (
+            "401 Unauthorized",
+            r#"{"error": "Invalid credentials"}"#.into(),
+        ),
     };
-    log.lock().unwrap().push((first.trim().to_owned(), authorised, body));
+    log.lock()
+        .unwrap()
+        .push((first.trim().to_owned(), authorised, body));
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n",
@@ -111,7 +116,10 @@ fn the_planned_files_arrive_in_one_commit_with_the_token() {
     let address = send(&server.address, TOKEN).unwrap();
     assert_eq!(address.as_deref(), Some("http://hub/org/name/commit/1"));
     let seen = server.seen.lock().unwrap();
-    assert!(seen.iter().all(|(_, authorised, body)| *authorised && !body.contains(TOKEN)));
+    assert!(
+        seen.iter()
+            .all(|(_, authorised, body)| *authorised && !body.contains(TOKEN))
+    );
     let bodies = |part: &str| -> Vec<&String> {
         let found = seen.iter().filter(|(first, ..)| first.contains(part));
         found.map(|(_, _, body)| body).collect()
@@ -128,10 +136,16 @@ fn the_planned_files_arrive_in_one_commit_with_the_token() {
 #[test]
 fn a_refused_upload_is_one_line_without_the_token() {
     let server = Server::start();
-    for (address, token) in [(server.address.as_str(), "hf_wrong"), ("http://127.0.0.1:1", TOKEN)] {
+    for (address, token) in [
+        (server.address.as_str(), "hf_wrong"),
+        ("http://127.0.0.1:1", TOKEN),
+    ] {
         let error = send(address, token).unwrap_err();
         let text = format!("{error} {error:?} {}", error.hint().unwrap());
-        assert!(!text.contains('\n') && !text.contains(TOKEN) && !text.contains("hf_wrong"), "{text}");
+        assert!(
+            !text.contains('\n') && !text.contains(TOKEN) && !text.contains("hf_wrong"),
+            "{text}"
+        );
         assert!(text.contains("org/name"), "{text}");
         assert_eq!(error.exit_code(), 3, "{text}");
     }

@@ -150,7 +150,10 @@ pub fn metadata(path: &Path, config: &ModelConfig) -> Result<Vec<(String, Value)
         set("attention.layer_norm_epsilon", eps);
         return Ok(out);
     }
-    set("attention.head_count_kv", number(config.num_key_value_heads));
+    set(
+        "attention.head_count_kv",
+        number(config.num_key_value_heads),
+    );
     set("attention.key_length", number(config.head_dim));
     set("attention.value_length", number(config.head_dim));
     let eps = Value::F32(config.norm_eps as f32);
@@ -171,7 +174,10 @@ pub fn context_length(config: &ModelConfig) -> usize {
 fn refuse(path: &Path, config: &ModelConfig) -> Result<()> {
     let unsupported = |key: &str, value: &str| {
         let arch = name(config.family);
-        Err(Error::not_in_gguf(path, format!("`{key}` is {value} in a {arch} model")))
+        Err(Error::not_in_gguf(
+            path,
+            format!("`{key}` is {value} in a {arch} model"),
+        ))
     };
     if config.mlp == MlpKind::Gelu(GeluKind::Erf) {
         return unsupported("activation_function", "gelu (exact)");

@@ -118,7 +118,11 @@ impl<'a> Cursor<'a> {
         for _ in 0..count {
             let key = self.text("key", MAX_KEY_BYTES)?;
             if key.is_empty() || !seen.insert(key.clone()) {
-                let problem = if key.is_empty() { "is empty" } else { "stands twice" };
+                let problem = if key.is_empty() {
+                    "is empty"
+                } else {
+                    "stands twice"
+                };
                 return Err(self.bad(format!("the key `{}` {problem}", printable(&key))));
             }
             let kind = self.u32()?;

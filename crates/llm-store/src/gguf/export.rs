@@ -8,10 +8,10 @@ use llm_core::model::tensor_shapes;
 use super::arch::{self, Change, Target};
 use super::mix::{Place, Quant, choose};
 use super::quant::{MAX_F16, fits, quantize};
+use super::tokens;
 use super::types::GgmlType;
 use super::value::Value;
 use super::write::{TensorSpec, write};
-use super::tokens;
 use crate::{Error, ModelFolder, Result};
 
 /// How [`export`] writes.
@@ -84,7 +84,10 @@ pub fn export(
         ("general.type", Value::String("model".into())),
         ("general.name", Value::String(options.name.clone())),
         ("general.file_type", Value::U32(options.quant.file_type())),
-        ("general.quantization_version", Value::U32(QUANTIZATION_VERSION)),
+        (
+            "general.quantization_version",
+            Value::U32(QUANTIZATION_VERSION),
+        ),
     ];
     for (index, (key, value)) in general.into_iter().enumerate() {
         metadata.insert(1 + index, (key.to_owned(), value)); // behind the architecture
@@ -104,7 +107,9 @@ pub fn export(
         progress(done, all);
         Ok(bytes)
     })?;
-    let bytes = std::fs::metadata(path).map_err(Error::io(path, "reading"))?.len();
+    let bytes = std::fs::metadata(path)
+        .map_err(Error::io(path, "reading"))?
+        .len();
     Ok(Exported {
         tensors: planned.into_iter().map(|p| p.exported).collect(),
         bytes,
@@ -140,7 +145,9 @@ fn plan(folder: &ModelFolder, quant: Quant) -> Result<Vec<Planned>> {
         let bad = |problem: String| Error::tensor(folder.path(), &row.name, problem);
         let stored = folder.infos().find(|(name, _)| *name == row.name);
         let Some((_, info)) = stored else {
-            return Err(bad("is not in the folder, expected by its configuration".into()));
+            return Err(bad(
+                "is not in the folder, expected by its configuration".into()
+            ));
         };
         if info.shape != row.shape {
             let (have, want) = (&info.shape, &row.shape);
@@ -152,7 +159,10 @@ fn plan(folder: &ModelFolder, quant: Quant) -> Result<Vec<Planned>> {
         };
         planned.push(place(folder, quant, &row.name, &row.shape, target));
     }
-    if let Some((name, _)) = folder.infos().find(|(name, _)| !expected.iter().any(|r| r.name == *name)) {
+    if let Some((name, _)) = folder
+        .infos()
+        .find(|(name, _)| !expected.iter().any(|r| r.name == *name))
+    {
         let problem = "is in the folder, but its configuration has no such tensor";
         return Err(Error::tensor(folder.path(), name, problem));
     }
@@ -215,7 +225,11 @@ fn encode(folder: &ModelFolder, planned: &Planned, threads: usize) -> Result<Vec
     let values = match planned.change {
         Change::Interleave(heads) => {
             // A bias is one column
-            let columns = if spec.shape.len() == 1 { 1 } else { spec.shape[1] };
+            let columns = if spec.shape.len() == 1 {
+                1
+            } else {
+                spec.shape[1]
+            };
             arch::interleave(&values, heads, columns)
         }
         Change::None | Change::Transpose => values,
@@ -229,12 +243,20 @@ fn encode(folder: &ModelFolder, planned: &Planned, threads: usize) -> Result<Vec
         return Err(Error::tensor(folder.path(), &spec.name, problem));
     }
     quantize(spec.kind, &values, threads).ok_or_else(|| {
-        Error::tensor(folder.path(), &spec.name, format!("cannot be stored as {kind}"))
+        Error::tensor(
+            folder.path(),
+            &spec.name,
+            format!("cannot be stored as {kind}"),
+        )
     })
 }
 
 /// A tensor's numbers in f32, row by row.
 fn numbers(tensor: &Tensor, transpose: bool) -> candle_core::Result<Vec<f32>> {
-    let tensor = if transpose { tensor.t()? } else { tensor.clone() };
+    let tensor = if transpose {
+        tensor.t()?
+    } else {
+        tensor.clone()
+    };
     tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }

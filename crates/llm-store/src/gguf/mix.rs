@@ -177,7 +177,11 @@ mod tests {
 
     #[test]
     fn vectors_norms_and_positions_stay() {
-        for name in ["output_norm.weight", "position_embd.weight", "blk.0.attn_q.bias"] {
+        for name in [
+            "output_norm.weight",
+            "position_embd.weight",
+            "blk.0.attn_q.bias",
+        ] {
             assert_eq!(kind(Quant::Q4_0, name, &[64, 256], 0, true), GgmlType::F32);
         }
         let bias = kind(Quant::F16, "blk.0.attn_norm.weight", &[256], 0, true);

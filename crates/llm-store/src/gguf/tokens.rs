@@ -65,10 +65,15 @@ pub fn metadata(folder: &ModelFolder) -> Result<Vec<(String, Value)>> {
     };
     let model = &json["model"];
     // Old files leave the type out; only BPE has merges
-    let kind = model["type"].as_str().or(model["merges"].is_array().then_some("BPE"));
+    let kind = model["type"]
+        .as_str()
+        .or(model["merges"].is_array().then_some("BPE"));
     if kind != Some("BPE") {
         let kind = printable(kind.unwrap_or("nothing"));
-        return Err(Error::not_in_gguf(&path, format!("`model.type` is {kind}, expected BPE")));
+        return Err(Error::not_in_gguf(
+            &path,
+            format!("`model.type` is {kind}, expected BPE"),
+        ));
     }
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
         if model[key].as_str().is_some_and(|text| !text.is_empty()) {
@@ -114,7 +119,9 @@ fn vocabulary(path: &Path, json: &Json, size: usize) -> Result<Vocabulary> {
         let id = id.as_u64().and_then(|id| usize::try_from(id).ok());
         id.filter(|&id| id < size).ok_or_else(|| {
             let text = printable(text);
-            bad(format!("gives `{text}` an id beyond the model's vocab_size {size}"))
+            bad(format!(
+                "gives `{text}` an id beyond the model's vocab_size {size}"
+            ))
         })
     };
     for (text, id) in vocab {
@@ -129,7 +136,9 @@ fn vocabulary(path: &Path, json: &Json, size: usize) -> Result<Vocabulary> {
         let id = place(&token["id"], text)?;
         if text.is_empty() || texts[id].as_deref().is_some_and(|other| other != text) {
             let text = printable(text);
-            return Err(bad(format!("has the added token `{text}` with the id of another")));
+            return Err(bad(format!(
+                "has the added token `{text}` with the id of another"
+            )));
         }
         texts[id] = Some(text.to_owned());
         kinds[id] = match token["special"] == true {
@@ -152,9 +161,16 @@ fn merges<'j>(path: &Path, json: &'j Json) -> Result<Vec<(&'j str, &'j str)>> {
     };
     let all = json.as_array().map(Vec::as_slice).unwrap_or_default();
     let pairs = all.iter().map(pair).collect::<Option<Vec<_>>>();
-    let plain = |pairs: &Vec<(&str, &str)>| pairs.iter().all(|(a, b)| !(a.contains(' ') || b.contains(' ')));
+    let plain = |pairs: &Vec<(&str, &str)>| {
+        pairs
+            .iter()
+            .all(|(a, b)| !(a.contains(' ') || b.contains(' ')))
+    };
     pairs.filter(plain).ok_or_else(|| {
-        Error::malformed(path, "has a merge that is not a pair of texts without spaces")
+        Error::malformed(
+            path,
+            "has a merge that is not a pair of texts without spaces",
+        )
     })
 }
 
@@ -169,7 +185,10 @@ fn byte_level(
     let normalizer = json["normalizer"]["type"].as_str();
     if !matches!(normalizer, None | Some("NFC")) {
         let name = printable(normalizer.unwrap_or_default());
-        return Err(Error::not_in_gguf(path, format!("the normalizer is {name}")));
+        return Err(Error::not_in_gguf(
+            path,
+            format!("the normalizer is {name}"),
+        ));
     }
     let pre = pre_tokenizer(path, json)?;
     set(out, "model", Value::String("gpt2".into()));
@@ -200,7 +219,9 @@ fn pre_tokenizer(path: &Path, json: &Json) -> Result<&'static str> {
         _ => None,
     };
     let whole = json["model"]["ignore_merges"] == true;
-    let known = PRE_TOKENIZERS.iter().find(|row| Some(row.1) == pattern && row.2 == whole);
+    let known = PRE_TOKENIZERS
+        .iter()
+        .find(|row| Some(row.1) == pattern && row.2 == whole);
     known.map(|row| row.0).ok_or_else(|| {
         let shown = printable(pattern.unwrap_or("none of ours"));
         let whole = if whole { " with ignore_merges" } else { "" };
@@ -235,7 +256,10 @@ fn sentence_piece(
             }
             other => {
                 let name = printable(other.unwrap_or("nothing"));
-                return Err(Error::not_in_gguf(path, format!("text goes through {name}")));
+                return Err(Error::not_in_gguf(
+                    path,
+                    format!("text goes through {name}"),
+                ));
             }
         }
     }
@@ -246,7 +270,10 @@ fn sentence_piece(
         }
     }
     let unknown = json["model"]["unk_token"].as_str();
-    let unknown = vocabulary.texts.iter().position(|text| text.as_deref() == unknown);
+    let unknown = vocabulary
+        .texts
+        .iter()
+        .position(|text| text.as_deref() == unknown);
     if let Some(id) = unknown.filter(|_| json["model"]["unk_token"].is_string()) {
         vocabulary.kinds[id] = UNKNOWN;
     }
@@ -269,8 +296,15 @@ fn special_ids(
     let config: &ModelConfig = &folder.config;
     let named = |key: &str| {
         // Old files write `{"content": "</s>", …}` instead of the text
-        let text = settings[key].as_str().or_else(|| settings[key]["content"].as_str());
-        let found = |text: &str| vocabulary.texts.iter().position(|t| t.as_deref() == Some(text));
+        let text = settings[key]
+            .as_str()
+            .or_else(|| settings[key]["content"].as_str());
+        let found = |text: &str| {
+            vocabulary
+                .texts
+                .iter()
+                .position(|t| t.as_deref() == Some(text))
+        };
         text.and_then(found).map(|id| id as u32) // below `vocab_size`
     };
     let bos = named("bos_token").or(config.bos_token_id);
@@ -280,8 +314,12 @@ fn special_ids(
         None => Json::Null,
     };
     let listed = &generation["eos_token_id"];
-    let ends = listed.as_array().map_or(std::slice::from_ref(listed), Vec::as_slice);
-    let ends = ends.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok());
+    let ends = listed
+        .as_array()
+        .map_or(std::slice::from_ref(listed), Vec::as_slice);
+    let ends = ends
+        .iter()
+        .filter_map(|id| u32::try_from(id.as_u64()?).ok());
     let mut others = ends.filter(|&id| Some(id) != eos && (id as usize) < config.vocab_size);
     let ids = [
         ("bos_token_id", bos),

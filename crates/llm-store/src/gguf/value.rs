@@ -201,7 +201,11 @@ impl fmt::Display for Array {
 }
 
 fn list(formatter: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
-    let first: Vec<String> = items.iter().take(SHOWN_ITEMS).map(|n| n.to_string()).collect();
+    let first: Vec<String> = items
+        .iter()
+        .take(SHOWN_ITEMS)
+        .map(|n| n.to_string())
+        .collect();
     bracketed(formatter, &first, items.len())
 }
 

@@ -18,8 +18,8 @@ use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
 
 pub use header::{Dtype, Header, MAX_HEADER_BYTES, TensorInfo};
-pub(crate) use write::{held, specs};
 pub use write::{Spec, encoded_bytes, write, write_each, write_file};
+pub(crate) use write::{held, specs};
 
 use crate::files::regular_file;
 use crate::{Error, Result};

@@ -89,11 +89,7 @@ pub(crate) fn specs(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<V
 }
 
 /// The tensor of `spec` among `tensors`.
-pub(crate) fn held(
-    path: &Path,
-    tensors: &BTreeMap<String, Tensor>,
-    spec: &Spec,
-) -> Result<Tensor> {
+pub(crate) fn held(path: &Path, tensors: &BTreeMap<String, Tensor>, spec: &Spec) -> Result<Tensor> {
     let found = tensors.get(&spec.name).cloned();
     found.ok_or_else(|| Error::tensor(path, &spec.name, "is not there"))
 }
@@ -143,8 +139,7 @@ fn header_bytes(order: &[&Spec], metadata: &BTreeMap<String, String>) -> Vec<u8>
     for spec in order {
         let end = begin + spec.bytes();
         let dtype = spec.dtype.name();
-        let entry =
-            json!({ "dtype": dtype, "shape": spec.shape, "data_offsets": [begin, end] });
+        let entry = json!({ "dtype": dtype, "shape": spec.shape, "data_offsets": [begin, end] });
         entries.insert(spec.name.clone(), entry);
         begin = end;
     }

@@ -7,9 +7,7 @@ use llm_core::config::ModelConfig;
 use llm_core::model::Decoder;
 use llm_core::params::Mode;
 use llm_core::text::bpe::{PreTokenizer, Trainer};
-use llm_store::gguf::{
-    Array, ExportOptions, Exported, GgmlType, GgufFile, Quant, Value, export,
-};
+use llm_store::gguf::{Array, ExportOptions, Exported, GgmlType, GgufFile, Quant, Value, export};
 use llm_store::{ModelFolder, Result, SaveOptions, save_model};
 use serde_json::{Value as Json, json};
 
@@ -21,9 +19,17 @@ fn folder(dir: &Path, config: &Json) -> PathBuf {
     let config = ModelConfig::from_json(&config.to_string()).unwrap();
     let (model, _) = Decoder::init(&config, 3, Mode::Frozen, DType::F32).unwrap();
     let tensors = model.named_tensors().unwrap();
-    save_model(&folder, &config.to_json(), &tensors, &SaveOptions::default()).unwrap();
+    save_model(
+        &folder,
+        &config.to_json(),
+        &tensors,
+        &SaveOptions::default(),
+    )
+    .unwrap();
     let trainer = Trainer::new(280, PreTokenizer::qwen2().unwrap());
-    let learned = trainer.train(["the cat sat on the mat, the cat sat"]).unwrap();
+    let learned = trainer
+        .train(["the cat sat on the mat, the cat sat"])
+        .unwrap();
     let mut tokenizer: Json = serde_json::from_str(&learned.to_tokenizer_json()).unwrap();
     tokenizer["added_tokens"] = json!([
         {"id": 290, "content": "<|end|>", "special": true},
@@ -70,7 +76,10 @@ fn run(folder: &Path, out: &Path, quant: Quant) -> Result<Exported> {
 fn numbers(file: &GgufFile, name: &str) -> Vec<f32> {
     assert_eq!(file.header().tensor(name).unwrap().kind, GgmlType::F32);
     let (numbers, _) = file.bytes(name).unwrap().as_chunks::<4>();
-    numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    numbers
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
 }
 
 /// The numbers of a tensor of the folder, row by row.
@@ -85,7 +94,12 @@ fn stored(folder: &Path, name: &str) -> Vec<Vec<f32>> {
 #[test]
 fn qwen_keeps_its_rows_and_llama_gets_them_in_pairs() {
     let dir = tempfile::tempdir().unwrap();
-    for (kind, arch) in [("qwen3", "qwen3"), ("qwen2", "qwen2"), ("llama", "llama"), ("mistral", "llama")] {
+    for (kind, arch) in [
+        ("qwen3", "qwen3"),
+        ("qwen2", "qwen2"),
+        ("llama", "llama"),
+        ("mistral", "llama"),
+    ] {
         let root = dir.path().join(kind);
         std::fs::create_dir(&root).unwrap();
         let folder = folder(&root, &shape(kind));
@@ -93,7 +107,10 @@ fn qwen_keeps_its_rows_and_llama_gets_them_in_pairs() {
         run(&folder, &out, Quant::F32).unwrap();
         let file = GgufFile::open(&out).unwrap();
         let header = file.header();
-        assert_eq!(header.get("general.architecture").and_then(Value::as_str), Some(arch));
+        assert_eq!(
+            header.get("general.architecture").and_then(Value::as_str),
+            Some(arch)
+        );
         let rows = stored(&folder, "model.layers.1.self_attn.k_proj.weight");
         let expected: Vec<f32> = match arch {
             // Two heads of 8 rows: 0 4 1 5 2 6 3 7
@@ -106,8 +123,14 @@ fn qwen_keeps_its_rows_and_llama_gets_them_in_pairs() {
         let down = stored(&folder, "model.layers.0.mlp.down_proj.weight").concat();
         assert_eq!(numbers(&file, "blk.0.ffn_down.weight"), down);
         assert_eq!(header.tensor("output.weight").is_some(), kind == "llama");
-        assert_eq!(header.tensor("blk.0.attn_q.bias").is_some(), kind == "qwen2");
-        assert_eq!(header.tensor("blk.0.attn_q_norm.weight").is_some(), kind == "qwen3");
+        assert_eq!(
+            header.tensor("blk.0.attn_q.bias").is_some(),
+            kind == "qwen2"
+        );
+        assert_eq!(
+            header.tensor("blk.0.attn_q_norm.weight").is_some(),
+            kind == "qwen3"
+        );
         let number = |key: &str| header.get(&format!("{arch}.{key}")).and_then(Value::as_u64);
         assert_eq!(number("attention.head_count_kv"), Some(2));
         assert_eq!(number("rope.dimension_count"), Some(8));
@@ -128,7 +151,10 @@ fn gpt2_is_turned_to_rows_of_outputs() {
         .flat_map(|o| columns.iter().map(move |row| row[o]))
         .collect();
     assert_eq!(numbers(&file, "blk.0.ffn_up.weight"), expected);
-    assert_eq!(file.header().tensor("blk.0.ffn_up.weight").unwrap().shape, [128, 32]);
+    assert_eq!(
+        file.header().tensor("blk.0.ffn_up.weight").unwrap().shape,
+        [128, 32]
+    );
     let positions = stored(&folder, "transformer.wpe.weight").concat();
     assert_eq!(numbers(&file, "position_embd.weight"), positions);
     assert_eq!(exported.bytes, std::fs::metadata(&out).unwrap().len());
@@ -146,7 +172,10 @@ fn every_type_is_written_and_equal_input_gives_equal_bytes() {
         let path = |n: usize| dir.path().join(format!("{}-{n}.gguf", quant.name()));
         let exported = run(&folder, &path(0), quant).unwrap();
         run(&folder, &path(1), quant).unwrap();
-        assert_eq!(std::fs::read(path(0)).unwrap(), std::fs::read(path(1)).unwrap());
+        assert_eq!(
+            std::fs::read(path(0)).unwrap(),
+            std::fs::read(path(1)).unwrap()
+        );
         let file = GgufFile::open(&path(0)).unwrap();
         let kind = |name: &str| file.header().tensor(name).unwrap().kind;
         assert_eq!(kind("blk.0.attn_q.weight"), quant.base());
@@ -157,31 +186,52 @@ fn every_type_is_written_and_equal_input_gives_equal_bytes() {
             // Of two layers, the last is among the sensitive ones
             _ => (GgmlType::Q6_K, GgmlType::Q8_0),
         };
-        assert_eq!((kind("token_embd.weight"), kind("blk.1.ffn_down.weight")), (head, down));
-        let fell = exported.tensors.iter().filter(|t| t.spec.kind != t.wanted).count();
+        assert_eq!(
+            (kind("token_embd.weight"), kind("blk.1.ffn_down.weight")),
+            (head, down)
+        );
+        let fell = exported
+            .tensors
+            .iter()
+            .filter(|t| t.spec.kind != t.wanted)
+            .count();
         let expected = match quant {
             Quant::Q4_K_M | Quant::Q5_K_M | Quant::Q6_K => 4, // attn_output and ffn_down, twice
             _ => 0,
         };
         assert_eq!(fell, expected, "{quant:?}");
-        let file_type = file.header().get("general.file_type").and_then(Value::as_u64);
+        let file_type = file
+            .header()
+            .get("general.file_type")
+            .and_then(Value::as_u64);
         assert_eq!(file_type, Some(quant.file_type().into()));
     }
-    assert_error(run(&folder, &dir.path().join("F32-0.gguf"), Quant::F32), "F32-0.gguf", "exists");
+    assert_error(
+        run(&folder, &dir.path().join("F32-0.gguf"), Quant::F32),
+        "F32-0.gguf",
+        "exists",
+    );
 }
 
 #[test]
 fn a_byte_level_tokenizer_keeps_its_merges() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path(), &shape("qwen3"));
-    write(&folder, "generation_config.json", &json!({"eos_token_id": [290, 291]}));
+    write(
+        &folder,
+        "generation_config.json",
+        &json!({"eos_token_id": [290, 291]}),
+    );
     let out = dir.path().join("out.gguf");
     run(&folder, &out, Quant::F16).unwrap();
     let file = GgufFile::open(&out).unwrap();
     let get = |key: &str| file.header().get(&format!("tokenizer.{key}"));
     assert_eq!(get("ggml.model").and_then(Value::as_str), Some("gpt2"));
     assert_eq!(get("ggml.pre").and_then(Value::as_str), Some("qwen2"));
-    assert_eq!(get("chat_template").and_then(Value::as_str), Some("{{ messages }}"));
+    assert_eq!(
+        get("chat_template").and_then(Value::as_str),
+        Some("{{ messages }}")
+    );
     assert_eq!(get("ggml.eos_token_id").and_then(Value::as_u64), Some(290));
     assert_eq!(get("ggml.eot_token_id").and_then(Value::as_u64), Some(291));
     assert_eq!(get("ggml.bos_token_id"), None);
@@ -190,16 +240,26 @@ fn a_byte_level_tokenizer_keeps_its_merges() {
     let merges = json["model"]["merges"].as_array().unwrap();
     let pair = |merge: &Json| match merge {
         Json::String(text) => text.clone(),
-        pair => format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()),
+        pair => format!(
+            "{} {}",
+            pair[0].as_str().unwrap(),
+            pair[1].as_str().unwrap()
+        ),
     };
     let expected: Vec<String> = merges.iter().map(pair).collect();
-    assert_eq!(get("ggml.merges").and_then(Value::as_strings), Some(expected.as_slice()));
+    assert_eq!(
+        get("ggml.merges").and_then(Value::as_strings),
+        Some(expected.as_slice())
+    );
     let tokens = get("ggml.tokens").and_then(Value::as_strings).unwrap();
     assert_eq!(tokens.len(), 300);
     for (text, id) in json["model"]["vocab"].as_object().unwrap() {
         assert_eq!(&tokens[id.as_u64().unwrap() as usize], text);
     }
-    assert_eq!((tokens[290].as_str(), tokens[299].as_str()), ("<|end|>", "[PAD299]"));
+    assert_eq!(
+        (tokens[290].as_str(), tokens[299].as_str()),
+        ("<|end|>", "[PAD299]")
+    );
     let Some(Value::Array(Array::I32(kinds))) = get("ggml.token_type") else {
         panic!("no token types")
     };
@@ -232,7 +292,11 @@ fn a_sentence_piece_tokenizer_becomes_scores() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path(), &shape("llama"));
     write(&folder, "tokenizer.json", &sentence_piece());
-    write(&folder, "tokenizer_config.json", &json!({"bos_token": {"content": "<s>"}}));
+    write(
+        &folder,
+        "tokenizer_config.json",
+        &json!({"bos_token": {"content": "<s>"}}),
+    );
     let out = dir.path().join("out.gguf");
     run(&folder, &out, Quant::F16).unwrap();
     let file = GgufFile::open(&out).unwrap();
@@ -241,7 +305,10 @@ fn a_sentence_piece_tokenizer_becomes_scores() {
     let Some(Value::Array(Array::F32(scores))) = get("scores") else {
         panic!("no scores")
     };
-    assert_eq!(scores[..9], [0.0, 0.0, 0.0, 0.0, -1.0, -2.0, -9.0, -10.0, -11.0]);
+    assert_eq!(
+        scores[..9],
+        [0.0, 0.0, 0.0, 0.0, -1.0, -2.0, -9.0, -10.0, -11.0]
+    );
     let Some(Value::Array(Array::I32(kinds))) = get("token_type") else {
         panic!("no token types")
     };
@@ -267,21 +334,56 @@ fn tokenizers_that_llama_cpp_lacks_are_refused_by_name() {
     };
     let pieces = sentence_piece();
     let cases = [
-        (with(&byte_level, "/model/type", json!("Unigram")), "Unigram"),
-        (with(&byte_level, "/normalizer", json!({"type": "Lowercase"})), "Lowercase"),
         (
-            with(&byte_level, "/pre_tokenizer/pretokenizers/0/pattern/Regex", json!("x+")),
+            with(&byte_level, "/model/type", json!("Unigram")),
+            "Unigram",
+        ),
+        (
+            with(&byte_level, "/normalizer", json!({"type": "Lowercase"})),
+            "Lowercase",
+        ),
+        (
+            with(
+                &byte_level,
+                "/pre_tokenizer/pretokenizers/0/pattern/Regex",
+                json!("x+"),
+            ),
             "the pattern x+",
         ),
-        (with(&byte_level, "/pre_tokenizer", json!({"type": "Whitespace"})), "none of ours"),
-        (with(&byte_level, "/model/merges", json!(["a b c"])), "without spaces"),
-        (with(&byte_level, "/model/vocab", json!({"a": 300})), "beyond the model's vocab_size"),
-        (with(&byte_level, "/model/vocab", json!({"a": 1, "b": 1})), "the id 1 to two tokens"),
-        (with(&byte_level, "/added_tokens/0/id", json!(0)), "with the id of another"),
-        (with(&pieces, "/normalizer", json!({"type": "NFKC"})), "NFKC"),
-        (with(&pieces, "/model/merges", json!(["a b", "ab ab"])), "are no merge"),
         (
-            with(&pieces, "/model/merges", json!(["a b", "ab ab", "a b", "▁ ab"])),
+            with(&byte_level, "/pre_tokenizer", json!({"type": "Whitespace"})),
+            "none of ours",
+        ),
+        (
+            with(&byte_level, "/model/merges", json!(["a b c"])),
+            "without spaces",
+        ),
+        (
+            with(&byte_level, "/model/vocab", json!({"a": 300})),
+            "beyond the model's vocab_size",
+        ),
+        (
+            with(&byte_level, "/model/vocab", json!({"a": 1, "b": 1})),
+            "the id 1 to two tokens",
+        ),
+        (
+            with(&byte_level, "/added_tokens/0/id", json!(0)),
+            "with the id of another",
+        ),
+        (
+            with(&pieces, "/normalizer", json!({"type": "NFKC"})),
+            "NFKC",
+        ),
+        (
+            with(&pieces, "/model/merges", json!(["a b", "ab ab"])),
+            "are no merge",
+        ),
+        (
+            with(
+                &pieces,
+                "/model/merges",
+                json!(["a b", "ab ab", "a b", "▁ ab"]),
+            ),
             "do not stand together",
         ),
     ];
@@ -290,7 +392,11 @@ fn tokenizers_that_llama_cpp_lacks_are_refused_by_name() {
         assert_error(run(&folder, &out, Quant::F16), "tokenizer.json", part);
     }
     std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
-    assert_error(run(&folder, &out, Quant::F16), "tokenizer.json", "not found");
+    assert_error(
+        run(&folder, &out, Quant::F16),
+        "tokenizer.json",
+        "not found",
+    );
     assert!(!out.exists());
 }
 
@@ -331,7 +437,10 @@ fn a_window_ends_the_context_and_is_said() {
     let exported = run(&folder, &out, Quant::F16).unwrap();
     assert!(exported.notes[0].contains("24"), "{:?}", exported.notes);
     let file = GgufFile::open(&out).unwrap();
-    let context = file.header().get("llama.context_length").and_then(Value::as_u64);
+    let context = file
+        .header()
+        .get("llama.context_length")
+        .and_then(Value::as_u64);
     assert_eq!(context, Some(24));
 }
 
@@ -351,14 +460,22 @@ fn weights_that_f16_cannot_hold_and_tensors_without_a_place_are_refused() {
     let large = (tensors[name].clone() * 1e6).unwrap();
     let original = tensors.insert(name.into(), large).unwrap();
     save_model(&folder, &config, &tensors, &replace).unwrap();
-    assert_error(run(&folder, &out, Quant::F16), "blk.0.ffn_up.weight", "F16 ends at 65504");
+    assert_error(
+        run(&folder, &out, Quant::F16),
+        "blk.0.ffn_up.weight",
+        "F16 ends at 65504",
+    );
     run(&folder, &out, Quant::BF16).unwrap();
     std::fs::remove_file(&out).unwrap();
 
     tensors.insert(name.into(), original.clone());
     tensors.insert("model.extra.weight".into(), original);
     save_model(&folder, &config, &tensors, &replace).unwrap();
-    assert_error(run(&folder, &out, Quant::F16), "model.extra.weight", "has no such tensor");
+    assert_error(
+        run(&folder, &out, Quant::F16),
+        "model.extra.weight",
+        "has no such tensor",
+    );
     tensors.remove("model.extra.weight");
     tensors.remove(name);
     save_model(&folder, &config, &tensors, &replace).unwrap();

@@ -68,7 +68,10 @@ fn the_smallest_right_files_are_read() {
     }
     let header = parse(&one(&[2, 8], 0, 0)).unwrap();
     let info = header.tensor("w").unwrap();
-    assert_eq!((info.shape.as_slice(), info.begin, info.end), (&[8, 2][..], 0, 64));
+    assert_eq!(
+        (info.shape.as_slice(), info.begin, info.end),
+        (&[8, 2][..], 0, 64)
+    );
     assert_eq!((header.alignment, header.data_start % 32), (32, 0));
 }
 
@@ -81,23 +84,54 @@ fn wrong_starts_are_named() {
         (Raw::new(1, 0, 0).0, "version 1"),
         (Raw::new(4, 0, 0).0, "version 4"),
         (Raw::new(0x0300_0000, 0, 0).0, "big-endian"),
-        (Raw::new(3, u64::MAX, 0).0, "announces 18446744073709551615 tensors"),
-        (Raw::new(3, 0, 1 << 40).0, "announces 1099511627776 metadata entries"),
-        (Raw::new(3, 0, 1).text("k").u32(99).u64(0).0, "key `k`: has the unknown value type 99"),
-        (Raw::new(3, 0, 1).text("").u32(4).u32(1).u64(0).0, "is empty"),
-        (Raw::new(3, 0, 1).u64(u64::MAX).u64(0).0, "key of 18446744073709551615 bytes"),
-        (Raw::new(3, 0, 1).text("k").u32(8).u64(1 << 50).0, "text of 1125899906842624 bytes"),
+        (
+            Raw::new(3, u64::MAX, 0).0,
+            "announces 18446744073709551615 tensors",
+        ),
+        (
+            Raw::new(3, 0, 1 << 40).0,
+            "announces 1099511627776 metadata entries",
+        ),
+        (
+            Raw::new(3, 0, 1).text("k").u32(99).u64(0).0,
+            "key `k`: has the unknown value type 99",
+        ),
+        (
+            Raw::new(3, 0, 1).text("").u32(4).u32(1).u64(0).0,
+            "is empty",
+        ),
+        (
+            Raw::new(3, 0, 1).u64(u64::MAX).u64(0).0,
+            "key of 18446744073709551615 bytes",
+        ),
+        (
+            Raw::new(3, 0, 1).text("k").u32(8).u64(1 << 50).0,
+            "text of 1125899906842624 bytes",
+        ),
         (Raw::new(3, 0, 1).text("k").u32(7).u32(2).0, "boolean 2"),
         (
-            Raw::new(3, 0, 2).text("k").u32(4).u32(1).text("k").u32(4).u32(1).0,
+            Raw::new(3, 0, 2)
+                .text("k")
+                .u32(4)
+                .u32(1)
+                .text("k")
+                .u32(4)
+                .u32(1)
+                .0,
             "the key `k` stands twice",
         ),
         (
             Raw::new(3, 0, 1).text("k").u32(9).u32(8).u64(u64::MAX).0,
             "announces 18446744073709551615 items",
         ),
-        (Raw::new(3, 0, 1).text("k").u32(9).u32(9).u64(1).0, "list of lists"),
-        (Raw::new(3, 0, 1).text("k").u32(9).u32(77).u64(1).0, "unknown type 77"),
+        (
+            Raw::new(3, 0, 1).text("k").u32(9).u32(9).u64(1).0,
+            "list of lists",
+        ),
+        (
+            Raw::new(3, 0, 1).text("k").u32(9).u32(77).u64(1).0,
+            "unknown type 77",
+        ),
     ];
     for (bytes, part) in cases {
         assert_error(parse(&bytes), FILE, part);
@@ -153,9 +187,13 @@ fn wrong_tensors_are_named() {
     for (bytes, part) in cases {
         assert_error(parse(&bytes), FILE, part);
     }
-    let twice = Raw::new(3, 2, 0).tensor("a", &[4], 0, 0).tensor("a", &[4], 0, 32);
+    let twice = Raw::new(3, 2, 0)
+        .tensor("a", &[4], 0, 0)
+        .tensor("a", &[4], 0, 32);
     assert_error(parse(&twice.data(64)), FILE, "`a`: stands twice");
-    let long = Raw::new(3, 1, 0).tensor(&"n".repeat(64), &[4], 0, 0).data(16);
+    let long = Raw::new(3, 1, 0)
+        .tensor(&"n".repeat(64), &[4], 0, 0)
+        .data(16);
     assert_error(parse(&long), FILE, "tensor name of 64 bytes");
 }
 
@@ -194,7 +232,10 @@ fn rich(path: &Path) -> Vec<(String, Value)> {
         kind,
         shape: shape.to_vec(),
     };
-    let tensors = [spec("w", GgmlType::Q8_0, &[3, 32]), spec("b", GgmlType::F32, &[5])];
+    let tensors = [
+        spec("w", GgmlType::Q8_0, &[3, 32]),
+        spec("b", GgmlType::F32, &[5]),
+    ];
     write(path, &metadata, &tensors, &mut |spec| {
         Ok(vec![7; spec.kind.bytes_of(&spec.shape).unwrap()])
     })
@@ -208,13 +249,19 @@ fn what_is_written_is_read_back_and_is_the_same_every_time() {
     let (first, second) = (dir.path().join("a.gguf"), dir.path().join("b.gguf"));
     let metadata = rich(&first);
     rich(&second);
-    assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+    assert_eq!(
+        std::fs::read(&first).unwrap(),
+        std::fs::read(&second).unwrap()
+    );
     let file = GgufFile::open(&first).unwrap();
     assert_eq!(file.header().metadata, metadata);
     assert_eq!(file.bytes("w"), Some(&[7; 102][..]));
     assert_eq!(file.bytes("b"), Some(&[7; 20][..]));
     assert_eq!(file.bytes("c"), None);
-    assert_eq!(file.header().get("test.key_0").and_then(Value::as_u64), Some(200));
+    assert_eq!(
+        file.header().get("test.key_0").and_then(Value::as_u64),
+        Some(200)
+    );
     assert_eq!(file.header().get("none"), None);
     for (_, value) in &file.header().metadata {
         let line = value.to_string();
@@ -243,9 +290,15 @@ fn the_writer_refuses_what_the_reader_would() {
     ];
     let fill = |spec: &TensorSpec| Ok(vec![0; spec.kind.bytes_of(&spec.shape).unwrap_or(0)]);
     for tensors in cases {
-        assert_error(write(&path, &[], &tensors, &mut |s| fill(s)), "w.gguf", "has a");
+        assert_error(
+            write(&path, &[], &tensors, &mut |s| fill(s)),
+            "w.gguf",
+            "has a",
+        );
     }
-    let short = write(&path, &[], std::slice::from_ref(&good), &mut |_| Ok(vec![0; 3]));
+    let short = write(&path, &[], std::slice::from_ref(&good), &mut |_| {
+        Ok(vec![0; 3])
+    });
     assert_error(short, "w.gguf", "got 3 bytes");
     let key = ("k".to_owned(), Value::U8(1));
     let twice = write(&path, &[key.clone(), key], &[], &mut |s| fill(s));

@@ -100,7 +100,11 @@ fn a_manifest_without_its_own_hash_is_one_of_before() {
 fn every_flipped_bit_of_every_file_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let folder = checkpoint(dir.path());
-    for name in ["manifest.json", "model.safetensors", "optimizer/moments.bin"] {
+    for name in [
+        "manifest.json",
+        "model.safetensors",
+        "optimizer/moments.bin",
+    ] {
         let path = folder.join(name);
         let good = fs::read(&path).unwrap();
         for bit in 0..good.len() * 8 {

@@ -35,9 +35,19 @@ fn pair(dir: &Path, config: &str, targets: &[&str], rslora: bool, dtype: DType) 
     let stored = |(name, tensor): (String, Tensor)| (name, tensor.to_dtype(dtype).unwrap());
     let tensors = tensors.into_iter().map(stored).collect();
     let folder = dir.join("model");
-    save_model(&folder, &config.to_json(), &tensors, &SaveOptions::default()).unwrap();
+    save_model(
+        &folder,
+        &config.to_json(),
+        &tensors,
+        &SaveOptions::default(),
+    )
+    .unwrap();
     std::fs::write(folder.join("tokenizer.json"), "{}").unwrap();
-    std::fs::write(folder.join("tokenizer_config.json"), r#"{"chat_template": "t"}"#).unwrap();
+    std::fs::write(
+        folder.join("tokenizer_config.json"),
+        r#"{"chat_template": "t"}"#,
+    )
+    .unwrap();
     std::fs::write(folder.join("generation_config.json"), r#"{"top_k": 3}"#).unwrap();
 
     let lora = LoraConfig {
@@ -47,13 +57,20 @@ fn pair(dir: &Path, config: &str, targets: &[&str], rslora: bool, dtype: DType) 
         target_modules: targets.iter().map(|name| name.to_string()).collect(),
         use_rslora: rslora,
     };
-    let (mut model, _) =
-        Decoder::load(&config, tensors_of(&folder), Mode::Frozen, DType::F32, &Device::Cpu).unwrap();
+    let (mut model, _) = Decoder::load(
+        &config,
+        tensors_of(&folder),
+        Mode::Frozen,
+        DType::F32,
+        &Device::Cpu,
+    )
+    .unwrap();
     let parameters = attach(&mut model, &lora, 1).unwrap();
     for (number, (_, var)) in parameters.iter().enumerate() {
         let count = var.elem_count();
         let wave = (0..count).map(|i| ((i * 7 + number) as f32).sin() * 0.1);
-        let values = Tensor::from_vec(wave.collect::<Vec<_>>(), var.shape().clone(), &Device::Cpu).unwrap();
+        let values =
+            Tensor::from_vec(wave.collect::<Vec<_>>(), var.shape().clone(), &Device::Cpu).unwrap();
         var.set(&values).unwrap();
     }
     let adapter = AdapterConfig::of(&lora, "model", config.family);
@@ -75,13 +92,24 @@ fn logits(model: &Decoder) -> Vec<f32> {
 fn loaded(folder: &Path) -> Decoder {
     let open = ModelFolder::open(folder).unwrap();
     let tensors = open.tensors().unwrap();
-    Decoder::load(&open.config, tensors, Mode::Frozen, DType::F32, &Device::Cpu).unwrap().0
+    Decoder::load(
+        &open.config,
+        tensors,
+        Mode::Frozen,
+        DType::F32,
+        &Device::Cpu,
+    )
+    .unwrap()
+    .0
 }
 
 fn run(dir: &Path) -> llm_store::Result<(llm_store::merge::Merged, PathBuf)> {
     let base = ModelFolder::open(&dir.join("model"))?;
     let out = dir.join("merged");
-    Ok((merge(&base, &dir.join("adapter"), &out, &mut |_, _| {})?, out))
+    Ok((
+        merge(&base, &dir.join("adapter"), &out, &mut |_, _| {})?,
+        out,
+    ))
 }
 
 #[test]
@@ -106,8 +134,14 @@ fn a_merged_model_gives_the_logits_of_the_adapter() {
             pairs.fold(0.0f32, f32::max)
         };
         let (off, moved) = (apart(&runtime, &merged), apart(&runtime, &base));
-        assert!(off <= TOLERANCE, "logits are {off:e} apart, at most {TOLERANCE:e}");
-        assert!(moved > 100.0 * TOLERANCE, "the adapter moves the logits by {moved:e} only");
+        assert!(
+            off <= TOLERANCE,
+            "logits are {off:e} apart, at most {TOLERANCE:e}"
+        );
+        assert!(
+            moved > 100.0 * TOLERANCE,
+            "the adapter moves the logits by {moved:e} only"
+        );
     }
 }
 
@@ -123,7 +157,12 @@ fn types_stay_and_what_stands_beside_comes_along() {
         let same = crate::support::bits(tensor) == crate::support::bits(&before[name]);
         assert_eq!(same, !name.ends_with("q_proj.weight"), "{name}");
     }
-    for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
+    for name in [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "generation_config.json",
+    ] {
         let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
         assert_eq!(read(&out), read(&dir.path().join("model")), "{name}");
     }
@@ -159,7 +198,10 @@ fn nothing_is_replaced_and_nothing_half_merged() {
     for (to, part) in [
         ("model.layers.7.self_attn.q_proj", "has no weight in"),
         ("lm_head", "the head is the embedding"),
-        ("model.layers.0.self_attn.k_proj", "the model's weight is [16, 32]"),
+        (
+            "model.layers.0.self_attn.k_proj",
+            "the model's weight is [16, 32]",
+        ),
         ("model.norm", "the model's weight is [32]"),
     ] {
         change(first, to);
@@ -182,7 +224,8 @@ fn a_sum_that_leaves_its_type_is_an_error() {
     llm_store::adapter::write(&adapter, &whole.config, &tensors, true).unwrap();
     assert_error(run(dir.path()), "q_proj.weight", "not finite");
     assert!(!dir.path().join("merged").exists());
-    let settings = json!({"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"], "use_dora": true});
+    let settings =
+        json!({"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"], "use_dora": true});
     std::fs::write(adapter.join("adapter_config.json"), settings.to_string()).unwrap();
     assert_error(run(dir.path()), "adapter_config.json", "use_dora");
 }
@@ -203,5 +246,8 @@ fn a_folder_in_shards_is_merged_shard_by_shard() {
     let (_, out) = run(dir.path()).unwrap();
     let pairs = logits(&adapted).into_iter().zip(logits(&loaded(&out)));
     let off = pairs.map(|(x, y)| (x - y).abs()).fold(0.0f32, f32::max);
-    assert!(off <= TOLERANCE, "logits are {off:e} apart, at most {TOLERANCE:e}");
+    assert!(
+        off <= TOLERANCE,
+        "logits are {off:e} apart, at most {TOLERANCE:e}"
+    );
 }

@@ -57,7 +57,10 @@ fn blocks_are_byte_for_byte_those_of_the_gguf_package() {
         let ours = quantize(kind, &values, 1).unwrap();
         let (_, _, theirs) = file.bytes(kind.name()).unwrap();
         let difference = first_difference(kind, &ours, theirs);
-        assert_eq!(difference, None, "{kind:?}: block and byte of the first difference");
+        assert_eq!(
+            difference, None,
+            "{kind:?}: block and byte of the first difference"
+        );
     }
 }
 
@@ -109,9 +112,13 @@ fn hard_blocks_stay_finite_and_close() {
         vec![0.0; 256],
         vec![-0.25; 256],
         vec![3.0; 256],
-        (0..256).map(|i| if i == 99 { 60_000.0 } else { 0.0 }).collect(),
+        (0..256)
+            .map(|i| if i == 99 { 60_000.0 } else { 0.0 })
+            .collect(),
         (0..256).map(|i| 1e-38 * wave(i)).collect(),
-        (0..256).map(|i| f32::from_bits(1) * wave(i).signum()).collect(),
+        (0..256)
+            .map(|i| f32::from_bits(1) * wave(i).signum())
+            .collect(),
         (0..256).map(|i| 100.0 + wave(i)).collect(),
     ];
     for ((kind, dtype), (_, limit)) in SEARCHED.into_iter().zip(LARGEST_ERROR) {
@@ -123,13 +130,19 @@ fn hard_blocks_stay_finite_and_close() {
             let limit = (limit * f64::from(top)).max(6e-8 * 32.0 * 128.0);
             for (i, (x, y)) in block.iter().zip(&found).enumerate() {
                 let off = f64::from(x - y).abs();
-                assert!(off <= limit, "{kind:?} block {number}: {x} became {y} at {i}");
+                assert!(
+                    off <= limit,
+                    "{kind:?} block {number}: {x} became {y} at {i}"
+                );
             }
         }
     }
     for kind in SAME {
         for block in &blocks {
-            assert_eq!(quantize(kind, block, 1).map(|bytes| bytes.len()), kind.bytes_of(&[256]));
+            assert_eq!(
+                quantize(kind, block, 1).map(|bytes| bytes.len()),
+                kind.bytes_of(&[256])
+            );
         }
     }
 }
@@ -141,7 +154,10 @@ fn threads_do_not_change_a_byte() {
         let one = quantize(kind, &values, 1);
         assert!(one.is_some());
         for threads in [0, 2, 3, 64] {
-            assert!(quantize(kind, &values, threads) == one, "{kind:?} with {threads} threads");
+            assert!(
+                quantize(kind, &values, threads) == one,
+                "{kind:?} with {threads} threads"
+            );
         }
     }
 }

@@ -71,28 +71,6 @@ pub trait Settings: Serialize + DeserializeOwned + Default {
         Ok(config)
     }
 
-    /// These settings with some keys set anew, validated.
-    ///
-    /// # Errors
-    /// An unknown key, a value of another type, or settings that [`TrainConfig::validate`] refuses.
-    pub fn with(&self, settings: &[(String, Value)]) -> Result<Self> {
-        let mut map = as_map(self);
-        for (key, value) in settings {
-            if map.insert(key.clone(), value.clone()).is_none() {
-                return Err(Error::input(format!("`{key}`"), unknown(key)));
-            }
-            // One at a time, so that the message is about this key.
-            if let Err(error) = serde_json::from_value::<Self>(Value::Object(map.clone())) {
-                let problem = format!("is {value}: {error}");
-                return Err(Error::input(format!("`{key}`"), problem));
-            }
-        }
-        let config: Self = serde_json::from_value(Value::Object(map))
-            .map_err(|error| Error::input("settings", error.to_string()))?;
-        config.validate()?;
-        Ok(config)
-    }
-
     /// The settings as YAML, every key written out.
     ///
     /// # Errors
@@ -124,6 +102,28 @@ impl TrainConfig {
     /// As [`Settings::from_text`].
     pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self> {
         Self::from_text(path, text, overrides)
+    }
+
+    /// These settings with some keys set anew, validated.
+    ///
+    /// # Errors
+    /// An unknown key, a value of another type, or settings that [`TrainConfig::validate`] refuses.
+    pub fn with(&self, settings: &[(String, Value)]) -> Result<Self> {
+        let mut map = as_map(self);
+        for (key, value) in settings {
+            if map.insert(key.clone(), value.clone()).is_none() {
+                return Err(Error::input(format!("`{key}`"), unknown::<Self>(key)));
+            }
+            // One at a time, so that the message is about this key.
+            if let Err(error) = serde_json::from_value::<Self>(Value::Object(map.clone())) {
+                let problem = format!("is {value}: {error}");
+                return Err(Error::input(format!("`{key}`"), problem));
+            }
+        }
+        let config: Self = serde_json::from_value(Value::Object(map))
+            .map_err(|error| Error::input("settings", error.to_string()))?;
+        config.validate()?;
+        Ok(config)
     }
 
     /// As [`Settings::yaml`].

@@ -36,8 +36,6 @@ pub use rows::{Message, Row, Rows, read_rows, stream_rows};
 pub use split::{Split, overlap, split_rows};
 pub use tables::{TableReader, TableRows, install_table_reader};
 
-pub(crate) use rows::row as row_of;
-
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -89,10 +89,7 @@ pub(super) fn each(
     progress: Progress,
     mut visit: impl FnMut(Entry) -> Result<()>,
 ) -> Result<()> {
-    let sizes = inputs
-        .iter()
-        .map(|input| std::fs::metadata(input.path.as_ref()));
-    let total = sizes.map(|size| size.map_or(0, |size| size.len())).sum();
+    let total = inputs.iter().map(Input::bytes).sum();
     let mut entries = Entries::new(inputs);
     let mut rows = 0_usize;
     while let Some(entry) = entries.next() {
@@ -241,7 +238,12 @@ impl<'a> Checker<'a> {
         };
         match (self.options.length)(sample) {
             Ok(length) if length > most => {
-                self.found(Problem::Overlong, at, None, format!("{length}, at most {most}"));
+                self.found(
+                    Problem::Overlong,
+                    at,
+                    None,
+                    format!("{length}, at most {most}"),
+                );
             }
             Ok(_) => {}
             Err(problem) => self.found(Problem::Malformed, at, None, problem),
@@ -257,12 +259,7 @@ impl<'a> Checker<'a> {
         let same = rows.find(&whole);
         rows.insert(&whole, row);
         if let Some((other, kind)) = same {
-            self.found(
-                Problem::Duplicate(kind),
-                at,
-                Some(other),
-                quoted(&question),
-            );
+            self.found(Problem::Duplicate(kind), at, Some(other), quoted(&question));
         }
         let leak = self.leak(&question, entry.part, row);
         if let Some((other, kind)) = leak {

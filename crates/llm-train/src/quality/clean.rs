@@ -123,9 +123,7 @@ fn joins(c: char, before: Option<char>, after: Option<char>) -> bool {
         return false;
     };
     match c {
-        ZERO_WIDTH_JOINER => {
-            is_joining_letter(before) || (is_picture(before) && is_picture(after))
-        }
+        ZERO_WIDTH_JOINER => is_joining_letter(before) || (is_picture(before) && is_picture(after)),
         ZERO_WIDTH_NON_JOINER => is_joining_letter(before) && is_joining_letter(after),
         _ => false,
     }
@@ -251,7 +249,8 @@ mod tests {
 
     #[test]
     fn fenced_code_in_prose_is_code() {
-        let text = "See  here:\n```python\nif x:\n    y  =  'ﬁ'\n\n\n    z\u{a0}= 1\n```\nand  there";
+        let text =
+            "See  here:\n```python\nif x:\n    y  =  'ﬁ'\n\n\n    z\u{a0}= 1\n```\nand  there";
         let want = "See here:\n```python\nif x:\n    y  =  'ﬁ'\n\n\n    z = 1\n```\nand there";
         cases(Mode::Prose, &[(text, want)]);
         cases(

@@ -259,10 +259,7 @@ mod tests {
         }
         let latin: String = "für".bytes().map(char::from).collect();
         assert_eq!(problems(&latin), [Problem::Mojibake]);
-        assert_eq!(
-            mojibake("donâ€™t").as_deref(),
-            Some("“â€™” may be “’”")
-        );
+        assert_eq!(mojibake("donâ€™t").as_deref(), Some("“â€™” may be “’”"));
     }
 
     #[test]
@@ -295,10 +292,7 @@ mod tests {
         }
         let own = ["<｜end▁of▁text｜>".to_string()];
         let found = suspicions("x<｜end▁of▁text｜>", &own);
-        assert_eq!(
-            found,
-            [(Problem::SpecialToken, own[0].clone())]
-        );
+        assert_eq!(found, [(Problem::SpecialToken, own[0].clone())]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn spaced(text: &str) -> String {
 }
 
 /// Characters that take no room and that a reader cannot see.
-pub(super) fn is_invisible(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
@@ -282,7 +282,10 @@ mod tests {
         assert_eq!(found("A cat", "a cat", Kind::Exact), None);
         assert_eq!(found("A cat", "a cat", Kind::Case), Some((0, Kind::Case)));
         assert_eq!(found("A cat", "a  cat", Kind::Case), None);
-        assert_eq!(found("a cat", "a  cat", Kind::Nfkc), Some((0, Kind::Whitespace)));
+        assert_eq!(
+            found("a cat", "a  cat", Kind::Nfkc),
+            Some((0, Kind::Whitespace))
+        );
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! 1. [`read`]: every line of every file, also those that training refuses
 //! 2. [`forms`]: when two texts count as the same; [`near`]: when they are nearly the same
 //! 3. [`content`]: what a single text gives away; [`clean`]: what can be mended by rule
-//! 4. [`check`]: all of it over whole files, as [`report`]s [`Finding`]s with file and line
+//! 4. [`mod@check`]: all of it over whole files, as [`report`]s [`Finding`]s with file and line
 //! 5. [`leak`], [`split`], [`dedup`]: held-out questions that are trained on, parts that share
 //!    no question, the first of each
 //!
 //! Files are streamed and texts are not kept: a row costs about 300 bytes of hashes, however long it
-//! is (`Report::index_bytes` says how many; a million rows of 120 characters measured 0.3 GB).
+//! is ([`Report::index_bytes`] says how many; a million rows of 120 characters measured 0.3 GB).
 //!
 //! ```
 //! use llm_train::quality::{Kind, leakage};
@@ -25,6 +25,7 @@ pub mod content;
 pub mod dedup;
 pub mod forms;
 pub mod leak;
+mod lines;
 pub mod near;
 pub mod read;
 pub mod report;

@@ -432,8 +432,14 @@ mod tests {
     fn candidates_find_what_all_pairs_find() {
         let texts = corpus(600);
         for removing in [false, true] {
-            let compare = Compare { removing, ..COMPARE };
-            let (got, want) = (found(&texts, compare), brute_force(&texts, THRESHOLD, removing));
+            let compare = Compare {
+                removing,
+                ..COMPARE
+            };
+            let (got, want) = (
+                found(&texts, compare),
+                brute_force(&texts, THRESHOLD, removing),
+            );
             let hits = want.iter().filter(|pair| got.contains(pair)).count();
             assert!(want.len() > 100, "{} pairs to find", want.len());
             assert_eq!(hits, got.len(), "every pair found is one");
@@ -446,7 +452,10 @@ mod tests {
     fn a_small_budget_takes_more_readings_and_finds_the_same() {
         let texts = corpus(200);
         for removing in [false, true] {
-            let compare = Compare { removing, ..COMPARE };
+            let compare = Compare {
+                removing,
+                ..COMPARE
+            };
             let small = Compare {
                 budget_bytes: 4000,
                 ..compare
@@ -463,7 +472,9 @@ mod tests {
     #[test]
     fn many_rows_of_one_frame_stay_quick_and_right() {
         let texts: Vec<String> = (0..1000)
-            .map(|row| format!("please write a short poem in four lines about the number {row} today"))
+            .map(|row| {
+                format!("please write a short poem in four lines about the number {row} today")
+            })
             .collect();
         let got = found(&texts, COMPARE);
         assert_eq!(got, brute_force(&texts, THRESHOLD, false));

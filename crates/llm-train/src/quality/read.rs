@@ -1,19 +1,18 @@
 //! Every line of every file, one at a time: also the lines that training would refuse.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::forms::is_blank;
+use super::lines::{Line, Lines};
 use super::report::{Place, Problem};
-use crate::data::{DOCUMENT_SEPARATOR, DataFormat, Row, row_of};
+use crate::data::fields::Fields;
+use crate::data::records::{Container, Records};
+use crate::data::rows::messages_of;
+use crate::data::{DOCUMENT_SEPARATOR, DataFormat, LONGEST_RECORD, Row};
 use crate::{Error, Result};
-
-/// A longer line is refused, so that one file cannot fill the memory.
-pub const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// What rows are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +23,8 @@ pub enum Part {
     Held,
 }
 
-/// A file of rows: `.jsonl`, a `.json` array, or plain text with lines of [`DOCUMENT_SEPARATOR`].
+/// A file of rows, in any form that training reads: lines of JSON, an array, columns, or plain text
+/// with lines of [`DOCUMENT_SEPARATOR`].
 #[derive(Clone, Debug)]
 pub struct Input {
     /// The file.
@@ -41,6 +41,11 @@ impl Input {
             part,
         };
         paths.into_iter().map(input).collect()
+    }
+
+    /// The size of the file; 0 where that is not known.
+    pub fn bytes(&self) -> u64 {
+        std::fs::metadata(self.path.as_ref()).map_or(0, |data| data.len())
     }
 }
 
@@ -110,30 +115,30 @@ impl Entry {
 /// The lines of several files in order. Empty lines are passed over.
 ///
 /// An error of the disk ends the iteration; everything else that can be wrong with a line is in its
-/// [`Entry`].
+/// [`Entry`]. Behind a broken row of an array or a table nobody knows where the next one begins: it
+/// is the last of its file.
 pub struct Entries<'i> {
     inputs: std::slice::Iter<'i, Input>,
     current: Option<(&'i Input, Source)>,
-    limit: u64,
+    limit: usize,
     done: u64,
 }
 
 enum Source {
     Lines(Lines),
     Documents(Lines),
-    Values(std::iter::Enumerate<std::vec::IntoIter<Value>>),
-    /// A file that cannot be used as a whole.
-    Refused(Option<String>),
+    /// An array or a table; `None` behind its end.
+    Records(Option<Box<Records>>),
 }
 
 impl<'i> Entries<'i> {
     /// Starts at the first line of the first of `inputs`.
     pub fn new(inputs: &'i [Input]) -> Self {
-        Self::with_limit(inputs, MAX_LINE_BYTES)
+        Self::with_limit(inputs, LONGEST_RECORD)
     }
 
-    /// As [`Entries::new`], with another limit than [`MAX_LINE_BYTES`].
-    pub fn with_limit(inputs: &'i [Input], limit: u64) -> Self {
+    /// As [`Entries::new`], with another limit than [`LONGEST_RECORD`] for the bytes of a line.
+    pub fn with_limit(inputs: &'i [Input], limit: usize) -> Self {
         Self {
             inputs: inputs.iter(),
             current: None,
@@ -145,7 +150,7 @@ impl<'i> Entries<'i> {
     /// Bytes of files that are behind.
     pub fn bytes_done(&self) -> u64 {
         let current = match &self.current {
-            Some((_, Source::Lines(lines) | Source::Documents(lines))) => lines.done,
+            Some((_, Source::Lines(lines) | Source::Documents(lines))) => lines.done(),
             _ => 0,
         };
         self.done + current
@@ -157,7 +162,7 @@ impl<'i> Entries<'i> {
                 if let Some(entry) = source.read(input)? {
                     return Ok(Some(entry));
                 }
-                self.done = self.bytes_done();
+                self.done += input.bytes();
                 self.current = None;
             }
             let Some(input) = self.inputs.next() else {
@@ -174,7 +179,7 @@ impl Iterator for Entries<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let read = self.read();
         if read.is_err() {
-            self.inputs = [].iter();
+            self.inputs = Default::default();
             self.current = None;
         }
         read.transpose()
@@ -182,17 +187,12 @@ impl Iterator for Entries<'_> {
 }
 
 impl Source {
-    fn open(path: &Path, limit: u64) -> Result<Self> {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        match extension {
-            Some("jsonl") => Ok(Self::Lines(Lines::open(path, limit)?)),
-            Some("json") => array(path),
-            Some("csv" | "tsv" | "parquet" | "gz" | "zst") => {
-                let problem = "is not JSON lines; `deeper convert` makes them from other formats";
-                Err(Error::file(path, problem))
-            }
-            _ => Ok(Self::Documents(Lines::open(path, limit)?)),
-        }
+    fn open(path: &Path, limit: usize) -> Result<Self> {
+        Ok(match Container::of(path) {
+            Some(Container::Lines) => Self::Lines(Lines::open(path, limit as u64)?),
+            Some(other) => Self::Records(Some(Box::new(Records::open(path, other, limit)?))),
+            None => Self::Documents(Lines::open(path, limit as u64)?),
+        })
     }
 
     fn read(&mut self, input: &Input) -> Result<Option<Entry>> {
@@ -219,95 +219,33 @@ impl Source {
                 let document = document(lines, &input.path)?;
                 Ok(document.map(|(line, sample)| entry(line, Vec::new(), sample)))
             }
-            Self::Values(values) => {
-                let value = values.next().map(|(index, value)| {
-                    let sample = of_value(value, &input.path, index + 1);
-                    entry(index + 1, Vec::new(), sample)
-                });
-                Ok(value)
-            }
-            Self::Refused(problem) => {
-                let problem = problem.take().map(|problem| (Problem::Malformed, problem));
-                Ok(problem.map(|problem| entry(1, Vec::new(), Err(problem))))
-            }
-        }
-    }
-}
-
-/// A line and its number.
-struct Line {
-    number: usize,
-    bytes: Vec<u8>,
-    too_long: bool,
-}
-
-/// A file line by line.
-struct Lines {
-    reader: BufReader<File>,
-    limit: u64,
-    number: usize,
-    done: u64,
-}
-
-impl Lines {
-    fn open(path: &Path, limit: u64) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        Ok(Self {
-            reader: BufReader::with_capacity(1 << 16, file),
-            limit,
-            number: 0,
-            done: 0,
-        })
-    }
-
-    fn next_line(&mut self, path: &Path) -> Result<Option<Line>> {
-        let mut bytes = Vec::new();
-        let mut limited = self.reader.by_ref().take(self.limit);
-        let read = limited.read_until(b'\n', &mut bytes);
-        let read = read.map_err(Error::io(path))? as u64;
-        if read == 0 {
-            return Ok(None);
-        }
-        self.number += 1;
-        self.done += read;
-        let too_long = read == self.limit && bytes.last() != Some(&b'\n') && self.skip(path)?;
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-        }
-        if self.number == 1 && bytes.starts_with(b"\xef\xbb\xbf") {
-            bytes.drain(..3); // a byte order mark of the file, not of the row
-        }
-        Ok(Some(Line {
-            number: self.number,
-            bytes,
-            too_long,
-        }))
-    }
-
-    /// Passes over the rest of a line; whether there was any.
-    fn skip(&mut self, path: &Path) -> Result<bool> {
-        let mut any = false;
-        loop {
-            let buffer = self.reader.fill_buf().map_err(Error::io(path))?;
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let used = end.map_or(buffer.len(), |end| end + 1);
-            any |= end != Some(0) && used > 0;
-            self.reader.consume(used);
-            self.done += used as u64;
-            if end.is_some() || used == 0 {
-                return Ok(any);
+            Self::Records(records) => {
+                let Some(next) = records.as_mut().map(|records| records.next_record()) else {
+                    return Ok(None);
+                };
+                let (line, sample) = match next {
+                    Ok(None) => return Ok(None),
+                    Ok(Some((line, fields))) => (line, of_fields(fields, &input.path, line)),
+                    Err(Error::Data { line, problem, .. }) => {
+                        *records = None;
+                        let problem = format!("{problem}; what follows was not read");
+                        (line.unwrap_or(1), malformed(problem))
+                    }
+                    Err(other) => return Err(other),
+                };
+                Ok(Some(entry(line, Vec::new(), sample)))
             }
         }
     }
 }
 
-type Read = Result<Sample, (Problem, String)>;
+type Outcome = Result<Sample, (Problem, String)>;
 
-fn malformed(problem: impl Into<String>) -> Read {
+fn malformed(problem: impl Into<String>) -> Outcome {
     Err((Problem::Malformed, problem.into()))
 }
 
-fn of_line(line: &Line, input: &Input) -> Read {
+fn of_line(line: &Line, input: &Input) -> Outcome {
     if line.too_long {
         let limit = line.bytes.len();
         return malformed(format!("is longer than {limit} bytes, the limit of a line"));
@@ -315,64 +253,52 @@ fn of_line(line: &Line, input: &Input) -> Read {
     let Ok(text) = std::str::from_utf8(&line.bytes) else {
         return malformed("is not UTF-8 text");
     };
-    match serde_json::from_str(text) {
-        Ok(value) => of_value(value, &input.path, line.number),
-        Err(error) => malformed(format!(
-            "is not JSON ({}), expected one object",
-            reason(&error)
-        )),
+    match Fields::parse(text) {
+        Ok(fields) => of_fields(fields, &input.path, line.number),
+        Err(problem) => malformed(problem),
     }
-}
-
-/// serde_json's message without a position: the place is known.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 /// Keys of which a row has one, whatever its form.
 const ROW_KEYS: [&str; 5] = ["messages", "prompt", "completion", "instruction", "output"];
 
-fn of_value(value: Value, path: &Arc<PathBuf>, line: usize) -> Read {
-    if let Some(key) = blank_key(&value) {
+fn of_fields(fields: Fields, path: &Arc<PathBuf>, line: usize) -> Outcome {
+    if let Some(key) = blank_key(&fields) {
         return Err((Problem::Empty, format!("`{key}` is empty")));
     }
-    if let Value::Object(object) = &value
-        && !ROW_KEYS.iter().any(|key| object.contains_key(*key))
-        && let Some(Value::String(text)) = object.get("text")
+    if !ROW_KEYS.iter().any(|key| fields.has(key))
+        && let Some(Value::String(text)) = fields.get("text")
     {
         return Ok(Sample::Text(text.clone()));
     }
-    match row_of(value, DataFormat::Auto, path, line) {
-        Ok(row) => Ok(Sample::Row(row)),
-        Err(Error::Data { problem, .. }) => malformed(problem),
-        Err(other) => malformed(other.to_string()),
+    match messages_of(fields, DataFormat::Auto) {
+        Err(problem) => malformed(problem),
+        Ok(messages) => Ok(Sample::Row(Row {
+            messages,
+            path: path.clone(),
+            line,
+        })),
     }
 }
 
 /// The first text that has to be there and in which nothing can be seen.
-fn blank_key(value: &Value) -> Option<String> {
+fn blank_key(fields: &Fields) -> Option<String> {
     let blank = |value: &Value| value.as_str().is_some_and(is_blank);
     let flat = ["prompt", "completion", "instruction", "output", "text"];
-    let flat = flat
-        .into_iter()
-        .find(|key| value.get(key).is_some_and(blank));
-    if let Some(key) = flat {
+    let mut flat = flat.into_iter();
+    if let Some(key) = flat.find(|key| fields.get(key).is_some_and(blank)) {
         return Some(key.into());
     }
-    let messages = value.get("messages")?.as_array()?;
+    let messages = fields.get("messages")?.as_array()?;
     let spoken = |message: &Value| message.get("role").and_then(Value::as_str) != Some("system");
-    let place = messages.iter().position(|message| {
-        spoken(message) && message.get("content").is_some_and(blank)
-    })?;
+    let place = messages
+        .iter()
+        .position(|message| spoken(message) && message.get("content").is_some_and(blank))?;
     Some(format!("messages[{place}].content"))
 }
 
 /// The next document of a text file and its first line.
-fn document(lines: &mut Lines, path: &Path) -> Result<Option<(usize, Read)>> {
+fn document(lines: &mut Lines, path: &Path) -> Result<Option<(usize, Outcome)>> {
     let mut text = Vec::new();
     let mut first = None;
     let mut too_long = false;
@@ -399,19 +325,4 @@ fn document(lines: &mut Lines, path: &Path) -> Result<Option<(usize, Read)>> {
         Err(_) => malformed("is not UTF-8 text"),
     };
     Ok(first.map(|line| (line, read)))
-}
-
-/// The rows of a `.json` file, which has to be read whole.
-fn array(path: &Path) -> Result<Source> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    Ok(match serde_json::from_slice(bytes) {
-        Ok(Value::Array(values)) => Source::Values(values.into_iter().enumerate()),
-        Ok(_) => Source::Refused(Some("is no array, expected an array of rows".into())),
-        Err(error) => Source::Refused(Some(format!(
-            "is not JSON ({}, line {}), expected an array of rows",
-            reason(&error),
-            error.line()
-        ))),
-    })
 }

@@ -205,7 +205,16 @@ mod tests {
     #[test]
     fn known_groups_stay_in_their_parts() {
         let shares = Shares::new(&[0.5, 0.3, 0.2]).unwrap();
-        let groups = ["", "a", "b", "c", "d", "e", "what is water?", "水とは何ですか"];
+        let groups = [
+            "",
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+            "what is water?",
+            "水とは何ですか",
+        ];
         let parts = |seed| groups.map(|group| shares.part_of(group, seed));
         assert_eq!(parts(7), [0, 0, 1, 1, 2, 0, 0, 0]);
         assert_eq!(parts(8), [2, 1, 0, 0, 1, 2, 0, 0]);

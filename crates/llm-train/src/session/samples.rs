@@ -16,7 +16,8 @@ impl Session {
         let text = self.config.data_format == DataFormat::Text;
         let ids = |prompt: &String| {
             let ids = if text {
-                self.codec.continuation_ids(prompt, self.config.parse_special_tokens)?
+                self.codec
+                    .continuation_ids(prompt, self.config.parse_special_tokens)?
             } else {
                 let (role, content) = ("user".to_owned(), prompt.clone());
                 self.codec.prompt_ids(&[Message { role, content }])?

@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
 use llm_train::batch::Batch;
+use llm_train::batching::{BatchSettings, Batching, Plan};
 use llm_train::checkpoint::Progress;
 use llm_train::model::LanguageModel;
 use llm_train::observe::{End, Event, Memory};
@@ -65,6 +66,17 @@ fn run(patience: Option<u64>) -> (End, u64, Option<(u64, f64)>, Vec<f64>) {
     };
     let optimizer = AdamW::new(&parameters, AdamWConfig::default(), |_, _| false).unwrap();
     let train = examples(8);
+    let plan = Plan::new(
+        BatchSettings {
+            batching: Batching::Dynamic,
+            batch_size: 2,
+            accumulation: 1,
+            max_length: 32,
+            pad_to_multiple_of: 1,
+            seed: 7,
+        },
+        &train,
+    );
     let mut held = examples(1);
     held[0].labels.fill(TARGET as i64);
     let mut trainer = Trainer {
@@ -77,6 +89,7 @@ fn run(patience: Option<u64>) -> (End, u64, Option<(u64, f64)>, Vec<f64>) {
             scaler: None,
         },
         train: &train,
+        plan: &plan,
         validation: &held,
         settings: LoopSettings {
             seed: 7,
@@ -117,11 +130,18 @@ fn a_run_stops_at_the_right_step_of_a_scripted_curve() {
     ] {
         let (ended, done, lowest, vals) = run(patience);
         let (at, value) = lowest.unwrap();
-        assert_eq!((ended, done, at), (end, steps, best), "patience {patience:?}");
+        assert_eq!(
+            (ended, done, at),
+            (end, steps, best),
+            "patience {patience:?}"
+        );
         assert_eq!(vals.len() as u64, steps / 2);
         for (val, scripted) in vals.iter().zip(SCRIPT) {
             let gap = (val - scripted).abs();
-            assert!(gap <= CLOSE, "{val} for {scripted}: {gap:e}, tolerance {CLOSE:e}");
+            assert!(
+                gap <= CLOSE,
+                "{val} for {scripted}: {gap:e}, tolerance {CLOSE:e}"
+            );
         }
         assert!((value - SCRIPT[best as usize / 2 - 1]).abs() <= CLOSE);
     }

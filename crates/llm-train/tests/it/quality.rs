@@ -88,7 +88,10 @@ fn sound_rows_have_no_finding() {
     let train = files.write("train.jsonl", rows[..100].join("\n"));
     let held = files.write("held.jsonl", rows[100..].join("\r\n"));
     let text = files.write("text.txt", "one\n<|endoftext|>\n\ntwo\n<|endoftext|>\n");
-    let array = files.write("rows.json", r#"[{"instruction": "do this", "output": "done"}]"#);
+    let array = files.write(
+        "rows.json",
+        r#"[{"instruction": "do this", "output": "done"}]"#,
+    );
     let report = checked(&[train, text, array], &[held], Options::default());
     assert_eq!(briefs(&report), [""; 0]);
     assert_eq!((report.train_rows, report.held_rows), (103, 20));
@@ -103,11 +106,19 @@ fn planted() -> Vec<(String, &'static str)> {
         with("What is iron?", "A metal.", ""),
         with("What is iron?", "A metal.", "duplicate (exact) {} = 1"),
         with("What is IRON?", "a metal.", "duplicate (case) {} = 1"),
-        with("What is  iron?", "A metal. ", "duplicate (whitespace) {} = 1"),
+        with(
+            "What is  iron?",
+            "A metal. ",
+            "duplicate (whitespace) {} = 1",
+        ),
         with("What is iron？", "A metal.", "duplicate (nfkc) {} = 1"),
         with("what is iron?", "A cheese.", "contradiction {} = 1"),
         with("Tell a story.", &long_answer("old"), ""),
-        with("Tell a story.", &long_answer("new"), "near duplicate {} = 7"),
+        with(
+            "Tell a story.",
+            &long_answer("new"),
+            "near duplicate {} = 7",
+        ),
         ("{\"prompt\": \"a\"".into(), "malformed {}"),
         (r#"{"question": "a"}"#.into(), "malformed {}"),
         ("[1, 2]".into(), "malformed {}"),
@@ -117,7 +128,11 @@ fn planted() -> Vec<(String, &'static str)> {
         (json!({"text": ""}).to_string(), "empty {}"),
         with("Was heißt das?", "FÃ¼r immer.", "mojibake {}"),
         with("Colour it.", "\u{1b}[31mred", "control character {}"),
-        with("Where is it?", "Here\u{feff} and there.", "byte order mark {}"),
+        with(
+            "Where is it?",
+            "Here\u{feff} and there.",
+            "byte order mark {}",
+        ),
         with("Which drink?", "Caf\u{fffd}", "replacement character {}"),
         with("Repeat: rain", "repeat:  RAIN", "answer is prompt {}"),
         with(
@@ -198,9 +213,10 @@ fn leaks_of_each_kind_name_both_places() {
     assert_eq!(report.total(Severity::Error), 4);
     let json = report.findings[0].to_json();
     assert_eq!(json["kind"], "leak");
-    assert_eq!((&json["match"], &json["line"], &json["other_line"]), (
-        &json!("exact"), &json!(1), &json!(31)
-    ));
+    assert_eq!(
+        (&json["match"], &json["line"], &json["other_line"]),
+        (&json!("exact"), &json!(1), &json!(31))
+    );
     assert_eq!(report.summary()["errors"], 4);
 }
 
@@ -221,7 +237,9 @@ fn files_without_rows_and_lines_without_end_are_no_crash() {
     hostile.extend("[".repeat(100_000).bytes());
     let hostile = files.write("hostile.jsonl", hostile);
     let report = checked(&[hostile], &[], Options::default());
-    let want: Vec<String> = (2..=5).map(|line| format!("malformed hostile.jsonl:{line}")).collect();
+    let want: Vec<String> = (2..=5)
+        .map(|line| format!("malformed hostile.jsonl:{line}"))
+        .collect();
     assert_eq!(briefs(&report), want);
     assert_eq!(report.rows(), 5);
 
@@ -229,9 +247,42 @@ fn files_without_rows_and_lines_without_end_are_no_crash() {
     let report = checked(&[object], &[], Options::default());
     assert_eq!(briefs(&report), ["malformed object.json:1"]);
     assert_eq!(checked(&[], &[], Options::default()).rows(), 0);
-    let table = files.write("table.csv", "a,b");
-    let refused = check(&inputs(&[table], &[]), Options::default(), &mut |_, _, _| {});
-    assert!(refused.unwrap_err().to_string().contains("deeper convert"));
+}
+
+#[test]
+fn arrays_and_tables_are_checked_up_to_their_first_broken_row() {
+    let files = Files::new();
+    let table =
+        "prompt,completion\nWhat is it?,A newt.\n,Nothing.\nWhat is it?,A newt.\na,b,c\nx,y\n";
+    let table = files.write("table.csv", table);
+    let array = r#"[{"prompt": "Why?", "completion": "So."},
+        {"prompt": "Why?"},
+        {"prompt": "Why?", "completion": "So."}, 7, {"prompt": "", "completion": ""}]"#;
+    let array = files.write("array.json", array);
+    let report = checked(&[table, array], &[], Options::default());
+    let want = [
+        "malformed table.csv:5",
+        "malformed array.json:2",
+        "malformed array.json:3",
+        "empty table.csv:3",
+        "duplicate (exact) table.csv:4 = table.csv:2",
+        "duplicate (exact) array.json:3 = array.json:1",
+    ];
+    assert_eq!(briefs(&report), want);
+    assert!(
+        report.findings[0]
+            .detail
+            .contains("what follows was not read")
+    );
+    assert_eq!(report.rows(), 8);
+    let foreign = files.write("rows.parquet", "PAR1");
+    let refused = check(
+        &inputs(&[foreign], &[]),
+        Options::default(),
+        &mut |_, _, _| {},
+    );
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("deeper convert parquet"), "{refused}");
 }
 
 #[test]
@@ -260,7 +311,10 @@ fn long_rows_are_found_by_any_measure() {
         max_length: Some(11),
         ..Options::default()
     };
-    assert_eq!(briefs(&checked(&[path], &[], characters)), ["overlong rows.jsonl:1"]);
+    assert_eq!(
+        briefs(&checked(&[path], &[], characters)),
+        ["overlong rows.jsonl:1"]
+    );
 }
 
 /// What a row may cost: the figure of the module's page, with room for tables that have just grown.
@@ -271,7 +325,9 @@ fn the_index_does_not_grow_with_the_length_of_texts() {
     let index = |length: usize| {
         let files = Files::new();
         let text = |n: usize| {
-            let words: Vec<String> = (0..length).map(|w| format!("w{}", n * 31 + w * 7919)).collect();
+            let words: Vec<String> = (0..length)
+                .map(|w| format!("w{}", n * 31 + w * 7919))
+                .collect();
             row(&format!("Q {n}"), &words.join(" "))
         };
         let rows: Vec<String> = (0..1500).map(text).collect();
@@ -298,7 +354,10 @@ fn near_rows_are_not_looked_for_when_that_is_off() {
         };
         briefs(&checked(&[path.clone()], &[], options)).len()
     };
-    assert_eq!((near(Some(THRESHOLD)), near(Some(0.95)), near(None)), (1, 0, 0));
+    assert_eq!(
+        (near(Some(THRESHOLD)), near(Some(0.95)), near(None)),
+        (1, 0, 0)
+    );
 }
 
 proptest! {
@@ -336,9 +395,7 @@ proptest! {
 fn cleaning_composes_as_python_does() {
     use sha2::{Digest, Sha256};
     let fixture: Value = serde_json::from_str(include_str!("../fixtures/clean.json")).unwrap();
-    let clean = |text: &str| {
-        llm_train::quality::clean_text(text, llm_train::quality::Mode::Prose)
-    };
+    let clean = |text: &str| llm_train::quality::clean_text(text, llm_train::quality::Mode::Prose);
     let mut hasher = Sha256::new();
     let mut count = 0_u64;
     for range in fixture["changed"].as_array().unwrap() {
@@ -350,7 +407,11 @@ fn cleaning_composes_as_python_does() {
         }
     }
     assert_eq!(fixture["count"], count);
-    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(fixture["sha256"], hex);
     for case in fixture["texts"].as_array().unwrap() {
         let text = case["text"].as_str().unwrap();

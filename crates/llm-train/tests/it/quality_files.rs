@@ -71,7 +71,10 @@ fn a_key_keeps_its_rows_together_and_may_not_tear_a_question_apart() {
     for part in ["by `who`", "rows.jsonl:1 and ", "more"] {
         assert!(error.contains(part), "{error}");
     }
-    let missing = [line("a", "b"), json!({"prompt": "c", "completion": "d"}).to_string()];
+    let missing = [
+        line("a", "b"),
+        json!({"prompt": "c", "completion": "d"}).to_string(),
+    ];
     let error = divided(&missing, Some("who"), 7).unwrap_err().to_string();
     assert!(error.contains("rows.jsonl:2: has no `who`"), "{error}");
 }
@@ -80,7 +83,10 @@ fn a_key_keeps_its_rows_together_and_may_not_tear_a_question_apart() {
 fn a_division_refuses_what_training_refuses() {
     let bad = [line("a", ""), "{".into()];
     let error = divided(&bad, None, 7).unwrap_err();
-    assert!(error.to_string().contains("rows.jsonl:2: is not JSON"), "{error}");
+    assert!(
+        error.to_string().contains("rows.jsonl:2: is not JSON"),
+        "{error}"
+    );
     assert_eq!(divided(&[], None, 7).unwrap_err().exit_code(), 2);
 }
 
@@ -133,7 +139,10 @@ fn a_near_row_goes_for_a_row_that_stays() {
     ];
     let lines: Vec<String> = lines
         .iter()
-        .map(|line| line.replace("PROMPT", "prompt").replace("COMPLETION", "completion"))
+        .map(|line| {
+            line.replace("PROMPT", "prompt")
+                .replace("COMPLETION", "completion")
+        })
         .collect();
     let same = Same {
         kind: Kind::Nfkc,
@@ -153,7 +162,7 @@ fn lines_come_as_they_are_and_long_ones_are_refused() {
     let path = folder.path().join("rows.jsonl");
     let good = json!({"prompt": "a", "completion": "b"}).to_string();
     let long = json!({"prompt": "x".repeat(1000), "completion": "b"}).to_string();
-    let limit = good.len() as u64 + 1;
+    let limit = good.len() + 1;
     std::fs::write(&path, format!("{good}\r\n{good}\n{long}\n{good}")).unwrap();
     let inputs = Input::all(Part::Held, vec![path]);
     let entries: Vec<_> = Entries::with_limit(&inputs, limit)

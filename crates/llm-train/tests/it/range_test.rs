@@ -42,9 +42,7 @@ fn it_finds_where_training_diverges_and_suggests_a_rate_that_learns() {
             ..config.clone()
         };
         let session = open(config);
-        let loss = |session: &Session| {
-            llm_train::evaluate::mean_loss(&session.losses().unwrap())
-        };
+        let loss = |session: &Session| llm_train::evaluate::mean_loss(&session.losses().unwrap());
         let before = loss(&session);
         match session.train(None, &mut [], None) {
             Ok(_) => loss(&session) - before,
@@ -55,6 +53,13 @@ fn it_finds_where_training_diverges_and_suggests_a_rate_that_learns() {
         }
     };
     let (good, bad) = (after_at(suggested), after_at(diverged));
-    assert!(good < 0.0, "at {suggested:e} the held-out loss rose by {good}");
-    assert!(bad > 0.0, "at {diverged:e} the held-out loss fell by {}", -bad);
+    assert!(
+        good < 0.0,
+        "at {suggested:e} the held-out loss rose by {good}"
+    );
+    assert!(
+        bad > 0.0,
+        "at {diverged:e} the held-out loss fell by {}",
+        -bad
+    );
 }

@@ -146,7 +146,10 @@ fn a_flipped_bit_in_any_file_is_found_and_the_checkpoint_before_is_used() {
         };
         let session = Session::open(again, Some(&kit.base())).unwrap();
         let told = session.warnings.join("\n");
-        assert!(told.contains(name) && told.contains("step-00000004"), "{told}");
+        assert!(
+            told.contains(name) && told.contains("step-00000004"),
+            "{told}"
+        );
         let (run, _) = go_on(&kit, &config, &path);
         let got = llm_store::hash::folder_digest(&run.checkpoint(10)).unwrap();
         assert_eq!(got, want, "{name}");
@@ -239,7 +242,10 @@ fn what_changed_is_named() {
     let good = fs::read_to_string(&rows).unwrap();
     fs::write(&rows, good.replacen("us warm", "us dry!", 1)).unwrap();
     let text = refused(&|_| {});
-    assert!(text.contains("the data differs") && text.contains("rows.jsonl"), "{text}");
+    assert!(
+        text.contains("the data differs") && text.contains("rows.jsonl"),
+        "{text}"
+    );
     fs::write(&rows, good).unwrap();
 
     let tokenizer = kit.base().join("tokenizer_config.json");

@@ -88,7 +88,11 @@ fn train(scaler: Option<LossScaler>, most: f32) -> Result<(Vec<f64>, Vec<Vec<f32
         seen.extend([report.loss, report.grad_norm]);
     }
     let flat = |var: &candle_core::Var| var.flatten_all().unwrap().to_vec1().unwrap();
-    let weights = stepper.parameters.iter().map(|(_, var)| flat(var)).collect();
+    let weights = stepper
+        .parameters
+        .iter()
+        .map(|(_, var)| flat(var))
+        .collect();
     let factor = stepper.scaler.map_or(1.0, |scaler| scaler.factor());
     Ok((seen, weights, factor))
 }

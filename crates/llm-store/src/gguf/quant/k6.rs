@@ -53,9 +53,8 @@ pub(super) fn q6_k(values: &[f32], out: &mut [u8]) {
         };
         put(out, half * 64, low(a, c));
         put(out, half * 64 + 32, low(b, d));
-        let high = (0..32).map(|j| {
-            (a[j] >> 4) | ((b[j] >> 4) << 2) | ((c[j] >> 4) << 4) | ((d[j] >> 4) << 6)
-        });
+        let high = (0..32)
+            .map(|j| (a[j] >> 4) | ((b[j] >> 4) << 2) | ((c[j] >> 4) << 4) | ((d[j] >> 4) << 6));
         put(out, 128 + half * 32, high);
     }
 }

@@ -40,7 +40,9 @@ pub fn quantize(kind: GgmlType, values: &[f32], threads: usize) -> Option<Vec<u8
             let work = move || {
                 let blocks = input.chunks_exact(kind.block());
                 let places = output.chunks_exact_mut(kind.block_bytes());
-                blocks.zip(places).for_each(|(block, place)| encode(block, place));
+                blocks
+                    .zip(places)
+                    .for_each(|(block, place)| encode(block, place));
             };
             match threads {
                 0 | 1 => work(),
@@ -70,10 +72,18 @@ fn encoder(kind: GgmlType) -> Option<Encode> {
     Some(match kind {
         GgmlType::F32 => |values, out| put(out, 0, values.iter().flat_map(|x| x.to_le_bytes())),
         GgmlType::F16 => |values, out| {
-            put(out, 0, values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
+            put(
+                out,
+                0,
+                values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()),
+            );
         },
         GgmlType::BF16 => |values, out| {
-            put(out, 0, values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()));
+            put(
+                out,
+                0,
+                values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()),
+            );
         },
         GgmlType::Q8_0 => small::q8_0,
         GgmlType::Q4_0 => small::q4_0,
@@ -103,7 +113,9 @@ fn put_f16(out: &mut [u8], start: usize, value: f32) -> f32 {
 fn nibbles(codes: &[u8], group: usize) -> impl Iterator<Item = u8> + '_ {
     codes.chunks_exact(group).flat_map(move |group_codes| {
         let (low, high) = group_codes.split_at(group / 2);
-        low.iter().zip(high).map(|(low, high)| (low & 15) | (high << 4))
+        low.iter()
+            .zip(high)
+            .map(|(low, high)| (low & 15) | (high << 4))
     })
 }
 
