@@ -34,7 +34,7 @@ ESCAPE = re.compile(r"\x1b\[([0-9;]*)m")
 PARTIAL = {glyph: (8 - index) / 8 for index, glyph in enumerate("█▉▊▋▌▍▎▏")}
 SHADES = {"░": 0.22, "▒": 0.45, "▓": 0.7}
 # Which arms a rule has: left, right, up, down.
-RULES = {"─": "lr", "│": "ud", "└": "ru", "├": "rud", "┄": ""}
+RULES = {"─": "lr", "│": "ud", "└": "ru", "├": "rud", "┄": "", "┌": "rd", "┐": "ld", "┘": "lu"}
 
 
 def styled(line):

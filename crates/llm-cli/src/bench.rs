@@ -102,6 +102,10 @@ pub(crate) struct BenchArgs {
     /// Also show where the time of a run goes, operation by operation
     #[arg(long)]
     profile: bool,
+    /// Write the same run to this file, operation after operation, for a trace viewer (Perfetto or
+    /// chrome://tracing); implies --profile
+    #[arg(long, value_name = "FILE")]
+    trace: Option<std::path::PathBuf>,
     /// One JSON object instead of tables
     #[arg(long)]
     json: bool,
@@ -139,6 +143,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         for (name, mut work) in workloads(args, size)? {
             rows.push(measure(args, name, &mut *work)?);
         }
+    }
+    if let Some(path) = &args.trace {
+        let all = rows.iter().filter_map(|row| Some((row.name.as_str(), row.profile.as_ref()?)));
+        crate::trace::write(path, all)?;
     }
     let mut screen = llm_show::stdout_screen(&args.tool.look);
     if args.json {
@@ -226,7 +234,7 @@ fn measure(args: &BenchArgs, name: String, work: &mut dyn Workload) -> Result<Me
     let faults = page_faults()
         .zip(before)
         .map(|(after, before)| (after - before) / args.runs);
-    let profile = match args.profile {
+    let profile = match args.profile || args.trace.is_some() {
         true => {
             let (result, profile) = record(|| {
                 // Attention and decoding have no span around a whole run.

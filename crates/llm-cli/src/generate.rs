@@ -85,6 +85,8 @@ fn prompt_ids(
 ) -> Result<Vec<u32>> {
     if args.chat {
         let codec = Codec::open(folder.path(), PromptStyle::Auto)?;
+        let trained = args.model.adapter.as_deref().unwrap_or(folder.path());
+        llm_train::monitor::template::check(trained, &codec)?;
         return Ok(codec.prompt_ids(&[Message {
             role: "user".into(),
             content: args.prompt.clone(),

@@ -9,6 +9,7 @@ mod convert;
 mod cost;
 mod course;
 mod data;
+mod diagnose;
 mod eval;
 mod exercises;
 mod export;
@@ -23,8 +24,10 @@ mod metrics;
 mod model;
 mod next;
 mod publish;
+mod report;
 mod run;
 mod tokenize;
+mod trace;
 mod train;
 
 use std::process::ExitCode;
@@ -70,6 +73,8 @@ enum Verb {
     Hash(hash::HashArgs),
     /// Train a model or an adapter as a file of settings says
     Train(train::TrainArgs),
+    Diagnose(diagnose::DiagnoseArgs),
+    Report(report::ReportArgs),
     Eval(eval::EvalArgs),
     Data(data::DataArgs),
     Merge(merge::MergeArgs),
@@ -105,6 +110,8 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Convert(args) => (args.look, done(convert::run(&args))),
         Verb::Metrics(args) => (args.tool.look, done(metrics::run(&args))),
         Verb::Hash(args) => (args.tool.look, done(hash::run(&args))),
+        Verb::Diagnose(args) => (args.look, diagnose::run(&args)),
+        Verb::Report(args) => (args.look, done(report::run(&args))),
         Verb::Data(args) => (args.look(), data::run(&args)),
         Verb::Train(args) => (args.look, train::run(&args)),
         Verb::Eval(args) => (args.look, done(eval::run(&args))),

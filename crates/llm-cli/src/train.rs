@@ -4,17 +4,22 @@ mod log;
 mod lr_range;
 mod signals;
 mod sweep;
+mod watch;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
-use llm_show::number::{bytes, count, duration, number, percent};
+use llm_show::number::{bytes, count, number, percent};
 use llm_show::{Cell, DTypeName, DeviceName, LookArgs, Screen, Table, Weather};
 use llm_train::config::TrainConfig;
 use llm_train::finetune::{BeforeAfter, FinetuneReport, Measure, Stage, finetune};
+use llm_train::monitor::Monitor;
+use llm_train::monitor::sabotage::Fault;
 use llm_train::observe::{Callback, Event, MetricsFile, Observer, SamplesFile};
 use llm_train::resume::run_folder;
 use llm_train::runs::RunFolder;
@@ -22,13 +27,15 @@ use llm_train::session::Session;
 
 use self::log::LogForm;
 use self::signals::Signals;
+use self::watch::View;
 
 /// Train a model or an adapter as a file of settings says; the last lines say what came of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Files written: output_models/runs/<time>-<name>/ with config_used.yaml, \
-env.json, data.json, metrics.jsonl, metrics.json, samples.jsonl, checkpoints/ and model/; \
-output_models/runs/latest points to it.\n\nCtrl-C and SIGTERM write a checkpoint after the step \
+env.json, data.json, checks.json, metrics.jsonl, system.jsonl, warnings.jsonl, metrics.json, \
+samples.jsonl, report.html, logs/ for TensorBoard, checkpoints/ and model/, and error.json when it \
+fails; output_models/runs/latest points to it.\n\nCtrl-C and SIGTERM write a checkpoint after the step \
 that is being computed and exit with 130 or 143; a second one ends at once.\n\nExamples:\n  \
 deeper train --config configs/train.yaml\n  \
 deeper train --config configs/train.yaml lr=1e-4 epochs=1\n  \
@@ -62,6 +69,16 @@ pub(crate) struct TrainArgs {
     /// The longest of these answers, in tokens
     #[arg(long, default_value_t = 64, value_name = "N")]
     max_new_tokens: usize,
+    /// Show the run live on the terminal: q saves and stops. Elsewhere, and with --plain or --quiet,
+    /// the log as always
+    #[arg(long)]
+    dashboard: bool,
+    /// Plant a fault, to see how it looks and how it is found
+    #[arg(long, value_name = "FAULT", value_parser = watch::fault_parser())]
+    sabotage: Option<Fault>,
+    /// Train although this check finds its fault; may be given several times
+    #[arg(long, value_name = "CHECK", value_parser = watch::check_parser())]
+    allow: Vec<String>,
     /// Go on with a run: its folder, or a checkpoint of it [default without WHERE: the latest run]
     #[arg(
         long,
@@ -156,7 +173,8 @@ fn train_in(
     signals: &Signals,
     weather: &mut Weather,
 ) -> Result<(FinetuneReport, RunFolder)> {
-    let session = open(config)?;
+    let mut session = open(config)?;
+    watch::plan(&mut session, args.sabotage, &args.allow)?;
     let folder = match folder {
         Some(folder) => folder,
         None => RunFolder::create(
@@ -166,8 +184,9 @@ fn train_in(
         )?,
     };
     header(weather, &session, &folder)?;
-    let report = train(args, &session, &folder, signals.stop(), weather)?;
-    Ok((report, folder))
+    let report = train(args, &session, &folder, signals.stop(), weather);
+    watch::finish(&folder, weather, report.as_ref().err());
+    Ok((report?, folder))
 }
 
 /// The overrides of the command line, flags included.
@@ -179,6 +198,8 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     );
     all.extend(args.dtype.map(|dtype| format!("dtype={}", dtype.as_str())));
     all.extend(args.seed.map(|seed| format!("seed={seed}")));
+    let planted = args.sabotage.map_or(&[][..], Fault::overrides);
+    all.extend(planted.iter().map(|&text| text.to_owned()));
     all
 }
 
@@ -186,54 +207,38 @@ fn train(
     args: &TrainArgs,
     session: &Session,
     folder: &RunFolder,
-    stop: &AtomicBool,
+    stop: &Arc<AtomicBool>,
     weather: &mut Weather,
 ) -> Result<FinetuneReport> {
-    // The loop's observer and the stages between loops write to the same weather in turn.
-    let weather = std::cell::RefCell::new(weather);
+    // The loop's observers and the stages between loops write to the same view in turn.
+    let view = RefCell::new(View::open(args, session, folder, stop, weather));
     let mut metrics = MetricsFile::append(&folder.metrics())?;
     let asked = !session.config.sample_prompts.is_empty();
     let samples = asked.then(|| SamplesFile::append(&folder.samples()));
     let mut samples = samples.transpose()?;
-    let mut total = 0;
-    let mut screen = Callback(|event: &Event| {
-        let mut weather = weather.borrow_mut();
-        match event {
-            Event::Started { step, total_steps } => {
-                total = *total_steps;
-                if *step > 0 {
-                    weather.note(&format!("going on after step {}", count(*step)));
-                }
-            }
-            Event::Stepped(report) => weather.progress("train", report.step, total),
-            Event::Logged(row) => log::show(&mut weather, row, args.log),
-            Event::Saved { path, .. } => weather.note(&format!("saved {}", path.display())),
-            Event::Sampled { .. } | Event::Saving { .. } => {}
-            Event::Ended(outcome) => weather.note(&format!(
-                "{} steps in {}",
-                count(outcome.steps),
-                duration(Duration::from_secs_f64(outcome.seconds))
-            )),
-        }
-    });
+    let mut monitor = Monitor::start(folder, session, |news| view.borrow_mut().news(news))?;
+    let mut screen = Callback(|event: &Event| view.borrow_mut().event(event));
     let measure = Measure {
         answers: args.answers,
         max_new_tokens: args.max_new_tokens,
     };
-    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut screen];
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut monitor, &mut screen];
     if let Some(samples) = &mut samples {
         observers.push(samples);
     }
-    Ok(finetune(
+    let report = finetune(
         session,
         folder,
         measure,
         &mut observers,
-        Some(stop),
+        Some(&**stop),
         |stage| {
-            show_stage(&mut weather.borrow_mut(), &stage);
+            view.borrow_mut().stage(&stage);
         },
-    )?)
+    );
+    drop(monitor);
+    view.into_inner().close();
+    Ok(report?)
 }
 
 fn show_stage(weather: &mut Weather, stage: &Stage) {

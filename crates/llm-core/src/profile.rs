@@ -29,7 +29,7 @@ static RECORDING: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// What this thread has recorded; `None` while it does not.
-    static ROWS: RefCell<Option<BTreeMap<&'static str, Row>>> = const { RefCell::new(None) };
+    static ROWS: RefCell<Option<Recording>> = const { RefCell::new(None) };
     /// What the closed spans inside the one that is open on this thread have used.
     static INSIDE: Cell<Used> = const { Cell::new(Used::NOTHING) };
 }
@@ -140,11 +140,37 @@ impl Row {
     }
 }
 
+/// One span as it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its name.
+    pub name: &'static str,
+    /// When it began, after the recording did.
+    pub start: Duration,
+    /// How long it was open, spans inside it included.
+    pub time: Duration,
+    /// What it computed and touched.
+    pub cost: Cost,
+}
+
+/// Spans that a recording keeps one by one; later ones only count in their rows.
+const MOST_EVENTS: usize = 1 << 18;
+
+/// What a thread is recording.
+#[derive(Debug)]
+struct Recording {
+    begun: Instant,
+    rows: BTreeMap<&'static str, Row>,
+    events: Vec<Event>,
+}
+
 /// What [`record`] saw.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// Rows by name, the longest time first.
     pub rows: Vec<(&'static str, Row)>,
+    /// The spans one by one, in the order in which they ended; for a trace.
+    pub events: Vec<Event>,
 }
 
 impl Profile {
@@ -170,7 +196,7 @@ impl Profile {
 /// use others. A recording inside a recording takes over what happens in it. Allocations are those
 /// of all threads.
 pub fn record<R>(work: impl FnOnce() -> R) -> (R, Profile) {
-    struct Off(Option<BTreeMap<&'static str, Row>>);
+    struct Off(Option<Recording>);
     impl Drop for Off {
         fn drop(&mut self) {
             RECORDING.fetch_sub(1, Relaxed);
@@ -178,12 +204,20 @@ pub fn record<R>(work: impl FnOnce() -> R) -> (R, Profile) {
         }
     }
     RECORDING.fetch_add(1, Relaxed);
-    let _off = Off(ROWS.replace(Some(BTreeMap::new())));
+    let _off = Off(ROWS.replace(Some(Recording {
+        begun: Instant::now(),
+        rows: BTreeMap::new(),
+        // Room for a step of a large model, so that growing is not counted as the model's.
+        events: Vec::with_capacity(1 << 14),
+    })));
     let result = count_while(work);
-    let rows = ROWS.take().unwrap_or_default();
-    let mut rows: Vec<_> = rows.into_iter().collect();
+    let Some(recording) = ROWS.take() else {
+        return (result, Profile::default());
+    };
+    let mut rows: Vec<_> = recording.rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.time));
-    (result, Profile { rows })
+    let events = recording.events;
+    (result, Profile { rows, events })
 }
 
 /// Counts what happens until the result is dropped under `name`; `cost` is asked only while a
@@ -232,9 +266,17 @@ impl Drop for Span {
         .without(before);
         let own = whole.without(INSIDE.get());
         INSIDE.set(self.around.and(whole));
-        ROWS.with_borrow_mut(|rows| {
-            let Some(rows) = rows else { return };
-            rows.entry(self.name).or_default().add(&Row {
+        ROWS.with_borrow_mut(|recording| {
+            let Some(recording) = recording else { return };
+            if recording.events.len() < MOST_EVENTS {
+                recording.events.push(Event {
+                    name: self.name,
+                    start: self.start.saturating_duration_since(recording.begun),
+                    time: whole.time,
+                    cost: self.cost,
+                });
+            }
+            recording.rows.entry(self.name).or_default().add(&Row {
                 calls: 1,
                 time: own.time,
                 flops: self.cost.flops,
@@ -270,6 +312,13 @@ mod tests {
         let total = profile.total();
         assert_eq!((total.calls, total.flops, total.bytes), (9, 12, 20));
         assert!(total.time <= whole, "{:?} of {whole:?}", total.time);
+        let ends = |event: &Event| event.start + event.time;
+        assert_eq!(profile.events.len(), 9);
+        assert!(
+            profile.events.iter().all(|event| ends(event) <= whole),
+            "{profile:?}"
+        );
+        assert!(profile.events.is_sorted_by_key(ends));
         let outer = profile.row("outer").unwrap();
         let inner = profile.row("inner").unwrap();
         assert_eq!((outer.calls, inner.calls), (4, 4));

@@ -74,19 +74,31 @@ pub fn audit_within(
     if parameters.is_empty() {
         return Err(Error::input("gradient audit", "there is nothing to train"));
     }
+    let (fast, slow) = with_stand_ins(parameters, seed, || {
+        let fast = gradients(parameters, loss(ops))?;
+        Ok((fast, gradients(parameters, loss(Ops::Composed))?))
+    })?;
+    compare(parameters, &fast, &slow, tolerance)
+}
+
+/// Does `work` while tensors that are all zero hold seeded values, and puts the zeros back.
+///
+/// # Errors
+/// Those of `work`.
+pub(crate) fn with_stand_ins<T>(
+    parameters: &Parameters,
+    seed: u64,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let zeros = fill_zeros(parameters, seed)?;
-    let both = gradients(parameters, loss(ops)).and_then(|fast| {
-        let slow = gradients(parameters, loss(Ops::Composed))?;
-        Ok((fast, slow))
-    });
+    let result = work();
     // Put the zeros back before any error leaves.
     for (name, zero) in &zeros {
         if let Some(var) = parameters.get(name) {
             var.set(zero)?;
         }
     }
-    let (fast, slow) = both?;
-    compare(parameters, &fast, &slow, tolerance)
+    result
 }
 
 /// Gives tensors that are all zero seeded values; returns the zeros.

@@ -43,6 +43,16 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A check before training that found a fault, by the fault's name.
+    #[error("check `{name}`: {problem}")]
+    Check {
+        /// The name of the fault, as in [`crate::monitor::sabotage::Fault`].
+        name: &'static str,
+        /// What was found and where.
+        problem: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// NaN or infinity in a loss or gradient.
     #[error("step {step}: {what} is {value}")]
     NotFinite {
@@ -145,7 +155,7 @@ impl Error {
     /// 130 asked to stop.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Audit { .. } | Self::Failed { .. } => 1,
+            Self::Audit { .. } | Self::Failed { .. } | Self::Check { .. } => 1,
             Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::NotFinite { .. } | Self::Core(llm_core::Error::NotFinite { .. }) => 4,
             Self::Io { .. } | Self::Core(llm_core::Error::Io { .. }) => 3,
@@ -179,6 +189,7 @@ impl Error {
             Self::Config { .. } => {
                 "configs/train.yaml and configs/eval.yaml show the keys with what they mean"
             }
+            Self::Check { hint, .. } => hint,
             Self::Audit { .. } => "the model code loses this gradient; nothing was trained",
             Self::NotFinite { .. } => {
                 "lower `lr`, raise `warmup_ratio`, or look for bad values in the weights"

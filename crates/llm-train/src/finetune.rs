@@ -83,7 +83,7 @@ pub fn finetune(
     stop: Option<&AtomicBool>,
     mut stage: impl FnMut(Stage),
 ) -> Result<FinetuneReport> {
-    let audit = session.audit()?;
+    let audit = crate::monitor::checks::before_training(session, run)?;
     stage(Stage::Audited(&audit));
     let before = measured(session, measure, false, &mut stage)?;
     stage(Stage::Training);
@@ -95,6 +95,7 @@ pub fn finetune(
     let after = measured(session, measure, true, &mut stage)?;
     stage(Stage::Saving);
     session.save(&run.model(), run.resumed)?;
+    crate::monitor::template::record(&run.model(), &session.codec)?;
     let seed = session.config.seed;
     let report = FinetuneReport {
         loss: compare(&before.losses, &after.losses, seed)?,

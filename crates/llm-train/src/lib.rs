@@ -18,6 +18,7 @@
 //! 10. [`quality`]: what is wrong with a data set, before all this
 //! 11. [`chars`]: a model that reads characters, from one page of text
 //! 12. [`synth`]: a closed world of generated text; [`tiny`]: the embedded model that learns it
+//! 13. [`monitor`]: who watches a run: event files, warnings, checks by name, planted faults, diagnoses
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -44,6 +45,7 @@ pub mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod model;
+pub mod monitor;
 pub mod observe;
 pub mod optimizer;
 pub mod order;

@@ -102,7 +102,7 @@ impl Session {
     pub fn range_test(&self, range: Range, mut each: impl FnMut(&Point)) -> Result<RangeTest> {
         range.validate()?;
         let stepper = self.stepper(range.steps)?;
-        let mut trainer = self.trainer(stepper, range.steps);
+        let mut trainer = self.trainer(&self.model, stepper, range.steps);
         let mut walk = trainer.walk();
         let mut curve = Curve::default();
         for index in 0..range.steps {

@@ -10,6 +10,10 @@
 //! | `model/` | the result: a model folder or a PEFT adapter |
 //! | `samples.jsonl` | answers on held-out rows |
 //! | `samples_on_the_way.jsonl` | what the model said to fixed prompts during training |
+//! | `checks.json` | what the checks before training found |
+//! | `system.jsonl`, `warnings.jsonl` | the machine at each row of the log; what the rules saw |
+//! | `logs/` | event files for TensorBoard |
+//! | `error.json`, `report.html` | why the run failed; the run as one page |
 //! | `lock` | held by the process that writes here |
 //!
 //! `latest` beside the folders points to the newest run. It is replaced by one rename, so it is
@@ -143,8 +147,10 @@ impl RunFolder {
     }
 
     /// The logs that grow with the steps; a run that goes on cuts them at the step of its checkpoint.
-    pub fn logs(&self) -> [PathBuf; 2] {
-        [self.metrics(), self.samples()]
+    pub fn logs(&self) -> [PathBuf; 4] {
+        use crate::monitor::record::{SYSTEM, WARNINGS};
+        let [system, warnings] = [SYSTEM, WARNINGS].map(|name| self.path.join(name));
+        [self.metrics(), self.samples(), system, warnings]
     }
 
     /// Where the samples taken on the way go.

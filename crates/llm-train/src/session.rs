@@ -37,7 +37,7 @@ use crate::evaluate::{Answer, exact_match, example_losses, greedy};
 use crate::labels::Example;
 use crate::model::LanguageModel;
 use crate::observe::{Observer, Outcome};
-use crate::optimizer::{AdamW, decays};
+use crate::optimizer::AdamW;
 use crate::prompt::Codec;
 use crate::resume::{self, Start};
 use crate::runs::RunFolder;
@@ -68,10 +68,12 @@ pub struct Session {
     pub device_reason: String,
     /// What a person should know before trusting the numbers, one line each.
     pub warnings: Vec<String>,
+    /// Which faults are planted and which checks may fail.
+    pub monitor: crate::monitor::Plan,
     /// The base model's folder; `None` for a new model.
     base: Option<PathBuf>,
     /// The folder with the tokenizer.
-    tokenizer_folder: PathBuf,
+    pub(crate) tokenizer_folder: PathBuf,
     device: Device,
     /// Where the run goes on; `None` for one that begins.
     start: Option<Start>,
@@ -139,6 +141,7 @@ impl Session {
             dataset,
             device_reason: chosen.reason,
             warnings,
+            monitor: crate::monitor::Plan::default(),
             base: base.map(Path::to_path_buf),
             tokenizer_folder,
             device: chosen.device,
@@ -180,9 +183,7 @@ impl Session {
     /// # Errors
     /// The first tensor whose gradient is missing or wrong.
     pub fn audit(&self) -> Result<AuditReport> {
-        let mut rows: Vec<&Example> = self.dataset.train.iter().take(64).collect();
-        rows.sort_by_key(|example| example.ids.len());
-        let rows: Vec<Example> = rows.into_iter().take(AUDIT_ROWS).map(shorten).collect();
+        let rows = self.audit_rows();
         let rows: Vec<&Example> = rows.iter().collect();
         let batch = match self.config.batching {
             // The way that training will go: both documents in one row.
@@ -201,8 +202,15 @@ impl Session {
         };
         audit_within(&self.parameters, ops, self.config.seed, tolerance, |ops| {
             let pass = Pass::eval(ops).packed(batch.segments.clone());
-            Ok(self.model.loss(&batch, &pass, scale)?)
+            Ok(self.planted().loss(&batch, &pass, scale)?)
         })
+    }
+
+    /// A few short rows: enough for every path of the model, little work.
+    pub(crate) fn audit_rows(&self) -> Vec<Example> {
+        let mut rows: Vec<&Example> = self.dataset.train.iter().take(64).collect();
+        rows.sort_by_key(|example| example.ids.len());
+        rows.into_iter().take(AUDIT_ROWS).map(shorten).collect()
     }
 
     /// Trains. With a run folder the settings, the log and checkpoints are written there.
@@ -229,21 +237,27 @@ impl Session {
             }
             None => None,
         };
-        let mut trainer = self.trainer(stepper, total_steps);
+        let model = self.planted();
+        let mut trainer = self.trainer(&model, stepper, total_steps);
         trainer.checkpoints = checkpoints;
         trainer.stop = stop;
         trainer.progress = progress;
         trainer.run(observers)
     }
 
-    /// A loop at its beginning, without checkpoints.
-    pub(crate) fn trainer(&self, stepper: Stepper, total_steps: u64) -> Trainer<'_, Decoder> {
+    /// A loop over `model` at its beginning, without checkpoints.
+    pub(crate) fn trainer<'a, M: LanguageModel>(
+        &'a self,
+        model: &'a M,
+        stepper: Stepper,
+        total_steps: u64,
+    ) -> Trainer<'a, M> {
         let sampling = (!self.config.sample_prompts.is_empty()).then(|| Sampling {
             every: self.config.sample_steps,
             generate: Box::new(move || self.samples()),
         });
         Trainer {
-            model: &self.model,
+            model,
             stepper,
             train: &self.dataset.train,
             plan: &self.dataset.plan,
@@ -258,8 +272,7 @@ impl Session {
     }
 
     pub(crate) fn stepper(&self, total_steps: u64) -> Result<Stepper> {
-        let embeddings = self.config.decay_embeddings;
-        let decay = |name: &str, shape: &[usize]| decays(name, shape, embeddings);
+        let decay = |name: &str, shape: &[usize]| self.decays(name, shape);
         let norm = self.config.max_grad_norm;
         Ok(Stepper {
             parameters: self.parameters.clone(),

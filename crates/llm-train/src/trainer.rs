@@ -192,11 +192,13 @@ impl<M: LanguageModel> Trainer<'_, M> {
             gradient_checkpointing,
             ..
         } = self.settings;
+        let input = crate::monitor::input::timed();
         let rows = walk.take(batch_size * accumulation);
         let batches = rows
             .chunks(batch_size)
             .map(|rows| self.plan.batch(self.train, rows, pad, &self.device))
             .collect::<Result<Vec<Batch>>>()?;
+        drop(input);
         let supervised: usize = batches.iter().map(|batch| batch.supervised).sum();
         let tokens = batches.iter().map(|batch| batch.tokens).sum();
         let scale = 1.0 / supervised as f64;

@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("llm-core", &[]),
     ("llm-show", &[]),
     ("llm-parquet", &[]),
+    ("llm-dashboard", &[]),
     ("llm-store", &["llm-core"]),
     ("llm-hub", &["llm-store"]),
     ("llm-train", &["llm-core", "llm-store"]),

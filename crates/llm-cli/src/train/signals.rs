@@ -38,7 +38,7 @@ impl Signals {
     }
 
     /// Raised when the run is to stop.
-    pub(super) fn stop(&self) -> &AtomicBool {
+    pub(super) fn stop(&self) -> &Arc<AtomicBool> {
         &self.stop
     }
 

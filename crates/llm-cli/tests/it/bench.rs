@@ -86,6 +86,35 @@ fn a_table_names_the_shape_and_the_profile_its_operations() {
 }
 
 #[test]
+fn a_trace_holds_every_operation_inside_its_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json");
+    let file = path.to_str().unwrap();
+    let arguments = [
+        "train", "--size", "tiny", "--runs", "1", "--json", "--trace", file,
+    ];
+    let output = bench(arguments);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let trace: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let table: Value = serde_json::from_str(&output.stdout).unwrap();
+    let calls = table["rows"][0]["profile"].as_array().unwrap().iter();
+    let calls: u64 = calls.map(|row| row["calls"].as_u64().unwrap()).sum();
+    let all = trace["traceEvents"].as_array().unwrap();
+    let spans: Vec<&Value> = all.iter().filter(|event| event["ph"] == "X").collect();
+    assert_eq!(spans.len() as u64, calls);
+    let end = |span: &Value| span["ts"].as_f64().unwrap() + span["dur"].as_f64().unwrap();
+    let step = spans.iter().find(|span| span["name"] == "step").unwrap();
+    // Times are rounded to the last digits of a double.
+    let inside = |span: &&&Value| {
+        span["ts"].as_f64() >= step["ts"].as_f64() && end(span) <= end(step) + 1e-3
+    };
+    assert!(
+        spans.iter().filter(inside).count() + 1 >= spans.len(),
+        "{trace}"
+    );
+}
+
+#[test]
 fn flags_of_another_bench_are_refused() {
     let output = bench(["train", "--context", "5"]);
     assert_eq!(output.code, Some(2), "{output:?}");

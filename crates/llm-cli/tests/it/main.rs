@@ -30,3 +30,5 @@ mod metrics;
 mod shipping;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod watch;

@@ -66,6 +66,10 @@ impl Folder {
         let all = ["train", "--config", "train.yaml", "--threads", "1"]
             .into_iter()
             .chain(more);
+        self.deeper(all)
+    }
+
+    pub(crate) fn deeper<'a>(&self, all: impl IntoIterator<Item = &'a str>) -> Output {
         Run::new(env!("CARGO_BIN_EXE_deeper"))
             .folder(self.0.path())
             .args(all)

@@ -37,6 +37,9 @@ mod mini_gpt;
 #[cfg(test)]
 mod mini_gpt_text;
 #[cfg(test)]
+mod monitor_events;
+#[cfg(test)]
+mod monitor_faults;
 mod quality;
 #[cfg(test)]
 mod quality_files;

@@ -1,0 +1,4 @@
+//! The integration tests of llm-dashboard.
+
+#[cfg(test)]
+mod pages;
