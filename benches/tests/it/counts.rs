@@ -77,6 +77,7 @@ fn adapters_pay_for_dx_of_the_base_and_not_for_its_dw() {
         tokens: 6,
         r: 2,
         lora_alpha: 4,
+        sizes: None,
     };
     assert_counted(&mut LoraStep::new(&shape).unwrap());
 }

@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    fn side(rows: &[[f64; 2]], weights: &[f64]) -> (Tensor, Vec<f64>) {
+    fn side<const T: usize>(rows: &[[f64; 2]; T], weights: &[f64]) -> (Tensor, Vec<f64>) {
         (Tensor::new(rows, &Device::Cpu).unwrap(), weights.to_vec())
     }
 

@@ -105,7 +105,7 @@ pub const CARDS: &[Card] = &[
         tries: &["--scores \"1,1,1\"", "--scores \"1000,1001\"", "--temperature 0.1"],
         exercises: &["stable_softmax"] },
     Card { id: "F04d", binary: "mini_gpt_train", title: "mini gpt: training", shelf: "foundations",
-        seconds: 600, needs: &[], next: "F04e",
+        seconds: 460, needs: &[], next: "F04e",
         question: "What does a small GPT learn from one page of text, and how far can it get?",
         sees: "windows of one page, 807,040 parameters, training down to the loss floor, a model folder",
         takeaway: "training ends at what the visible context cannot tell, not at zero",

@@ -298,7 +298,7 @@ mod tests {
         for batching in ALL {
             let plan = Plan::new(settings(batching), &examples);
             let mut walk = plan.walk(3, 0, 0);
-            let (mut found, mut padding) = (Vec::new(), Padding::default());
+            let (mut found, mut padding) = (Vec::<i64>::new(), Padding::default());
             while !walk.epoch_is_done() {
                 for rows in walk.take(8).chunks(4) {
                     let batch = plan.batch(&examples, rows, 9, &Device::Cpu).unwrap();

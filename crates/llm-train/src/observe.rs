@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{Error, Result};
 
 /// One row of the training log: the same columns on a screen and in `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogRow {
     /// Optimizer steps done.
     pub step: u64,

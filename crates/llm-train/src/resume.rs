@@ -28,7 +28,6 @@ const FREE: [&str; 12] = [
     "sample_steps",
     "sample_prompts",
     "sample_tokens",
-    "token_cache",
     "device",
 ];
 

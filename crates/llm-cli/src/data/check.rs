@@ -9,7 +9,6 @@ use llm_show::number::{bytes, count};
 use llm_show::{Cell, Complaint, Look, Meaning, Screen, Table};
 use llm_train::config::PromptStyle;
 use llm_train::prompt::Codec;
-use llm_train::quality::near::THRESHOLD;
 use llm_train::quality::{Finding, Input, Options, Part, Problem, Report, Sample, Severity, check};
 
 use super::Shared;

@@ -81,8 +81,8 @@ fn table(report: &Report) -> Table {
         "domain",
         "documents",
         "characters",
-        "nats a document",
-        "a character",
+        "nats each",
+        "nats/char",
     ]);
     for row in report.domains.iter().filter(|row| row.documents > 0) {
         table.row([

@@ -30,7 +30,7 @@ fn json(what: &str) -> Value {
 
 #[test]
 fn json_has_a_rate_and_a_profile_that_adds_up() {
-    for (what, rows) in [("train", 1), ("attention", 2), ("decode", 1)] {
+    for (what, rows) in [("train", 1), ("lora", 1), ("attention", 2), ("decode", 1)] {
         let value = json(what);
         assert_eq!(value["bench"], what);
         assert_eq!(value["threads"], 1);
@@ -116,6 +116,7 @@ fn a_trace_holds_every_operation_inside_its_step() {
 
 #[test]
 fn flags_of_another_bench_are_refused() {
+    assert_eq!(bench(["train", "--bf16"]).code, Some(2));
     let output = bench(["train", "--context", "5"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.stderr.contains("decode"), "{}", output.stderr);

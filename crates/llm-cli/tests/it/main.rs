@@ -29,6 +29,8 @@ mod metrics;
 #[cfg(test)]
 mod shipping;
 #[cfg(test)]
+mod synth;
+#[cfg(test)]
 mod train;
 #[cfg(test)]
 mod watch;

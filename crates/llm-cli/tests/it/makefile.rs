@@ -7,7 +7,15 @@ use std::process::Command;
 use llm_show::golden::Run;
 
 /// The targets that run a verb of `deeper`.
-const TARGETS: [&str; 4] = ["train", "merge", "gguf", "publish-hf"];
+const TARGETS: [&str; 7] = [
+    "convert",
+    "train",
+    "eval",
+    "eval-baseline",
+    "merge",
+    "gguf",
+    "publish-hf",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")

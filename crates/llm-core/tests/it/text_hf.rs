@@ -217,7 +217,7 @@ fn pieces_together_are_the_text() {
         // A tokenizer of sentences writes a space before the first word, which decoding drops
         assert_eq!(pieces.trim_start(), text.trim_start(), "{name}");
     }
-    assert_eq!(tokenizer("byte_level").piece(u32::MAX), []);
+    assert!(tokenizer("byte_level").piece(u32::MAX).is_empty());
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Writing GGUF: the same rules as for reading, and nothing in it that changes from run to run.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 
 use super::cursor::{MAGIC, MAX_AXES, MAX_NAME_BYTES, VERSION};

@@ -26,11 +26,6 @@ const SEARCHED: [(GgmlType, GgmlDType); 3] = [
     (GgmlType::Q6_K, GgmlDType::Q6K),
 ];
 
-/// A compiler may fuse a product and a sum in the C library, which turns ties of the search.
-const SAME_BLOCKS: f64 = 0.95;
-/// So the error as a whole may differ by this share.
-const ERROR_SHARE: f64 = 2e-3;
-
 fn fixture() -> SafetensorsFile {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf");
     SafetensorsFile::open(&folder.join("blocks.safetensors")).unwrap()
@@ -80,20 +75,25 @@ fn squared_error(values: &[f32], found: &[f32]) -> f64 {
 }
 
 #[test]
-fn k_blocks_are_those_of_llama_cpp_and_no_worse() {
+fn k_blocks_are_byte_for_byte_those_of_llama_cpp_and_better_than_candles() {
     let file = fixture();
     let values = values(&file);
+    let tensor = Tensor::new(values.as_slice(), &Device::Cpu).unwrap();
     for (kind, dtype) in SEARCHED {
         let ours = quantize(kind, &values, 1).unwrap();
         let (_, _, theirs) = file.bytes(kind.name()).unwrap();
-        let size = kind.block_bytes();
-        let blocks = ours.chunks(size).zip(theirs.chunks(size));
-        let same = blocks.clone().filter(|(a, b)| a == b).count() as f64 / blocks.len() as f64;
+        let difference = first_difference(kind, &ours, theirs);
+        assert_eq!(
+            difference, None,
+            "{kind:?}: block and byte of the first difference"
+        );
+        let candles = QTensor::quantize(&tensor, dtype).unwrap();
+        let candles = candles.data().unwrap().into_owned();
         let error = |bytes| squared_error(&values, &dequantized(dtype, bytes, values.len()));
-        let (ours, theirs) = (error(&ours), error(theirs));
+        let (ours, candles) = (error(&ours), error(&candles));
         assert!(
-            same >= SAME_BLOCKS && ours <= theirs * (1.0 + ERROR_SHARE),
-            "{kind:?}: {same:.3} of the blocks are the same, error {ours:.6e} against {theirs:.6e}"
+            ours < candles,
+            "{kind:?}: error {ours:.6e} against {candles:.6e}"
         );
     }
 }

@@ -16,7 +16,6 @@ mod sharegpt;
 mod table;
 mod turns;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;

@@ -11,7 +11,7 @@ use super::sabotage::Fault;
 use super::template::Form;
 use crate::Result;
 use crate::audit::with_stand_ins;
-use crate::batch::collate;
+use crate::batch::{Batch, collate};
 use crate::evaluate::{example_losses, mean_loss};
 use crate::labels::Example;
 use crate::model::LanguageModel;
@@ -186,13 +186,14 @@ fn few_losses(session: &Session) -> Result<Losses> {
     let all: Vec<&Example> = rows.iter().collect();
     let whole = collate(&all, pad, device)?;
     let scale = 1.0 / whole.supervised.max(1) as f64;
-    let loss = |batch| -> Result<f64> {
+    let loss = |batch: &Batch| -> Result<f64> {
         let pass = Pass::eval(Ops::for_device(device));
         scalar(&model.loss(batch, &pass, scale)?)
     };
     let mut apart = 0.0;
     for row in &all {
-        apart += loss(&collate(&[row], pad, device)?)?;
+        let alone = collate(&[row], pad, device)?;
+        apart += loss(&alone)?;
     }
     let measured = |batch_size| -> Result<f64> {
         let parts = example_losses(&model, &rows, batch_size, pad, device)?;

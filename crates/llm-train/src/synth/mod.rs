@@ -101,12 +101,12 @@ impl Domain {
     /// practice than what is said in one way.
     pub fn weight(self) -> u32 {
         match self {
-            Self::Stories => 16,
+            Self::Stories => 14,
             Self::Facts => 24,
-            Self::Arithmetic => 26,
-            Self::Instructions => 14,
-            Self::Tools => 10,
-            Self::Chat => 6,
+            Self::Arithmetic => 30,
+            Self::Instructions => 16,
+            Self::Tools => 7,
+            Self::Chat => 5,
             Self::Code => 4,
         }
     }

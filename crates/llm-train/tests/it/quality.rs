@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use llm_train::quality::near::THRESHOLD;
 use llm_train::quality::{
-    Finding, Input, Kind, Options, Part, Problem, Report, Severity, check, leakage, normal_form,
+    Finding, Input, Kind, Options, Part, Report, Severity, check, leakage, normal_form,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

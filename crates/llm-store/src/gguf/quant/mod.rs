@@ -37,7 +37,7 @@ pub fn quantize(kind: GgmlType, values: &[f32], threads: usize) -> Option<Vec<u8
         let inputs = values.chunks(share * kind.block());
         let outputs = bytes.chunks_mut(share * kind.block_bytes());
         for (input, output) in inputs.zip(outputs) {
-            let work = move || {
+            let mut work = move || {
                 let blocks = input.chunks_exact(kind.block());
                 let places = output.chunks_exact_mut(kind.block_bytes());
                 blocks

@@ -182,108 +182,70 @@ const MEASURE: Words = (
     "And how many {u} has {x}?",
 );
 
-fn relation(words: Words, facts: impl Iterator<Item = Fact>) -> Relation {
+/// A relation with the facts (subject, answer) that have an answer.
+fn relation<A: Into<String>>(
+    words: Words,
+    facts: impl Iterator<Item = (&'static str, A)>,
+) -> Relation {
     let (name, answer, statements, questions, follow) = words;
+    let fact = |(subject, answer): (&str, A)| Fact {
+        subject: subject.to_owned(),
+        answer: answer.into(),
+        unit: String::new(),
+    };
     Relation {
         name,
         answer,
         statements,
         questions,
         follow,
-        facts: facts.filter(|fact| !fact.answer.is_empty()).collect(),
-    }
-}
-
-/// A fact without a unit.
-fn fact(subject: &str, answer: impl Into<String>) -> Fact {
-    Fact {
-        subject: subject.to_owned(),
-        answer: answer.into(),
-        unit: String::new(),
+        facts: facts
+            .map(fact)
+            .filter(|fact| !fact.answer.is_empty())
+            .collect(),
     }
 }
 
 /// Each of `names` with its neighbour `step` places on, around the circle.
-fn neighbours(words: Words, names: &[&str], step: usize) -> Relation {
-    let facts = names.iter().zip(names.iter().cycle().skip(step));
-    relation(words, facts.map(|(name, next)| fact(name, *next)))
+fn neighbours(words: Words, names: &[&'static str], step: usize) -> Relation {
+    let next = names.iter().cycle().skip(step);
+    relation(
+        words,
+        names.iter().zip(next).map(|(name, next)| (*name, *next)),
+    )
 }
 
 /// Every relation.
 pub(super) fn relations() -> Vec<Relation> {
     let months = MONTHS.map(|(month, ..)| month);
-    let mut all = vec![
-        relation(
-            CAPITAL,
-            COUNTRIES
-                .iter()
-                .map(|(country, city, _)| fact(country, *city)),
-        ),
-        relation(
-            CAPITAL_OF,
-            COUNTRIES
-                .iter()
-                .map(|(country, city, _)| fact(city, *country)),
-        ),
-        relation(
-            CONTINENT,
-            COUNTRIES
-                .iter()
-                .map(|(country, _, place)| fact(country, *place)),
-        ),
-        relation(
-            SYMBOL,
-            ELEMENTS
-                .iter()
-                .map(|(element, symbol, _)| fact(element, *symbol)),
-        ),
-        relation(
-            SYMBOL_OF,
-            ELEMENTS
-                .iter()
-                .map(|(element, symbol, _)| fact(symbol, *element)),
-        ),
-        relation(
-            NUMBER,
-            ELEMENTS
-                .iter()
-                .map(|(element, _, number)| fact(element, number.to_string())),
-        ),
+    let mut measures = relation(MEASURE, MEASURES.iter().map(|m| (m.0, m.1.to_string())));
+    for (fact, (.., unit)) in measures.facts.iter_mut().zip(MEASURES) {
+        fact.unit = unit.to_owned();
+    }
+    vec![
+        relation(CAPITAL, COUNTRIES.iter().map(|c| (c.0, c.1))),
+        relation(CAPITAL_OF, COUNTRIES.iter().map(|c| (c.1, c.0))),
+        relation(CONTINENT, COUNTRIES.iter().map(|c| (c.0, c.2))),
+        relation(SYMBOL, ELEMENTS.iter().map(|e| (e.0, e.1))),
+        relation(SYMBOL_OF, ELEMENTS.iter().map(|e| (e.1, e.0))),
+        relation(NUMBER, ELEMENTS.iter().map(|e| (e.0, e.2.to_string()))),
         neighbours(DAY_AFTER, &DAYS, 1),
         neighbours(DAY_BEFORE, &DAYS, DAYS.len() - 1),
         neighbours(MONTH_AFTER, &months, 1),
         neighbours(MONTH_BEFORE, &months, MONTHS.len() - 1),
+        relation(MONTH_DAYS, MONTHS.iter().map(|m| (m.0, m.1))),
+        relation(MONTH_PLACE, MONTHS.iter().map(|m| (m.0, m.2))),
+        measures,
+        relation(LEGS, ANIMALS.iter().map(|a| (a.name, a.legs))),
+        relation(SOUND, ANIMALS.iter().map(|a| (a.name, a.sound))),
+        relation(HOME, ANIMALS.iter().map(|a| (a.name, a.home))),
         relation(
-            MONTH_DAYS,
-            MONTHS.iter().map(|(month, days, _)| fact(month, *days)),
+            YOUNG,
+            ANIMALS.iter().map(|a| (a.name, with_article(a.young))),
         ),
         relation(
-            MONTH_PLACE,
-            MONTHS.iter().map(|(month, _, place)| fact(month, *place)),
+            GROUP,
+            ANIMALS.iter().map(|a| (a.name, with_article(a.group))),
         ),
-    ];
-    let measures = MEASURES.iter().map(|(whole, count, unit)| Fact {
-        unit: (*unit).to_owned(),
-        ..fact(whole, count.to_string())
-    });
-    all.push(relation(MEASURE, measures));
-    all.push(relation(
-        LEGS,
-        ANIMALS.iter().map(|animal| fact(animal.name, animal.legs)),
-    ));
-    all.push(relation(
-        SOUND,
-        ANIMALS.iter().map(|animal| fact(animal.name, animal.sound)),
-    ));
-    all.push(relation(
-        HOME,
-        ANIMALS.iter().map(|animal| fact(animal.name, animal.home)),
-    ));
-    all.push(relation(
-        YOUNG,
-        ANIMALS.iter().map(|animal| fact(animal.name, animal.young)),
-    ));
-    let group = |animal: &super::tables::Animal| fact(animal.name, with_article(animal.group));
-    all.push(relation(GROUP, ANIMALS.iter().map(group)));
-    all
+    ]
 }

@@ -12,22 +12,22 @@ use super::{Choices, Content, Exchange};
 
 /// The kinds of tasks with their shares.
 const KINDS: [(Draw, u32); 16] = [
-    (lists::sort_words, 9),
-    (lists::sort_numbers, 9),
+    (lists::sort_words, 12),
+    (lists::sort_numbers, 12),
     (lists::count, 6),
     (lists::count_word, 6),
     (lists::reverse, 8),
-    (lists::nth, 6),
-    (lists::contains, 6),
-    (lists::replace, 6),
-    (lists::remove, 6),
-    (texts::repeat, 4),
-    (texts::extract, 9),
+    (lists::nth, 5),
+    (lists::contains, 5),
+    (lists::replace, 5),
+    (lists::remove, 5),
+    (texts::repeat, 3),
+    (texts::extract, 8),
     (texts::letters, 7),
     (texts::plural, 5),
-    (texts::past, 6),
-    (texts::opposite, 4),
-    (texts::json, 9),
+    (texts::past, 5),
+    (texts::opposite, 3),
+    (texts::json, 8),
 ];
 
 type Draw = fn(&mut Choices) -> Exchange;

@@ -25,15 +25,15 @@ const FOUND: [(&str, &str, &str); 7] = [
     ("under a bench at the market", "It had dropped down when {he} paid for the bread.", "After that {he} looked under every bench before {he} went home."),
     ("in the hay of the barn", "It had stayed there when {he} slept in the hay.", "After that {he} counted {his} things after every nap."),
 ];
-const SEERS: [&str; 8] = [
-    "a crow",
-    "an old cat",
-    "a hare",
-    "the watchman",
-    "a sparrow",
-    "the baker",
-    "a goat",
-    "the milkmaid",
+const SEERS: [(&str, &str); 8] = [
+    ("a crow", "the crow"),
+    ("an old cat", "the cat"),
+    ("a hare", "the hare"),
+    ("the watchman", "the watchman"),
+    ("a sparrow", "the sparrow"),
+    ("the baker", "the baker"),
+    ("a goat", "the goat"),
+    ("the milkmaid", "the milkmaid"),
 ];
 const GIVERS: [&str; 5] = [
     "{his} grandfather",
@@ -65,7 +65,9 @@ pub(super) fn lost(tale: &mut Tale<'_>, items: &[usize]) {
     tale.set("thing", LOST[thing]);
     tale.set("topic", "the {thing}");
     tale.set("place", place);
-    tale.set("seer", SEERS[seer]);
+    let (someone, seer) = SEERS[seer];
+    tale.set("someone", someone);
+    tale.set("seer", seer);
     tale.choose("giver", &GIVERS);
     tale.open();
     tale.say(&[
@@ -94,9 +96,9 @@ pub(super) fn lost(tale: &mut Tale<'_>, items: &[usize]) {
         "{other} there was nothing but {rest}.",
     ]);
     tale.say(&[
-        "Then {he} met {seer} and asked for help.",
-        "In the end {he} asked {seer}.",
-        "On the road {he} met {seer}. \"Have you seen my {thing}?\" asked {hero}.",
+        "Then {he} met {someone} and asked for help.",
+        "In the end {he} asked {someone}.",
+        "On the road {he} met {someone}. \"Have you seen my {thing}?\" asked {hero}.",
     ]);
     tale.say(&[
         "\"I saw it {place},\" said {seer}.",
@@ -160,7 +162,7 @@ pub(super) fn broken(tale: &mut Tale<'_>, items: &[usize]) {
     tale.open();
     tale.say(&[
         "{time} {topic} was broken: {cause}.",
-        "{time} {hero} saw that {cause}, and {topic} was broken.",
+        "{time} {hero} saw that {topic} was broken: {cause}.",
     ]);
     tale.say(&[problem]);
     tale.say(&[

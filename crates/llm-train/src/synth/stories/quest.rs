@@ -130,7 +130,7 @@ fn wish_for(tale: &mut Tale<'_>) {
     tale.say(&[
         "But {bar}.",
         "On the way {bar}.",
-        "{he} had not gone far when {bar}.",
+        "{he} had not gone far when there was trouble: {bar}.",
     ]);
     tale.say(&[
         "{hero} sat down and did not know what to do.",

@@ -5,18 +5,18 @@ use crate::synth::words::{PEOPLE, capital, fill};
 
 /// Where people live.
 const HOMES: [&str; 12] = [
-    "a small village by the river",
-    "a house at the edge of the forest",
-    "a town with seven towers",
-    "a farm between two hills",
-    "a fishing village by the sea",
-    "a hut high in the mountains",
-    "a street full of bakers",
-    "a valley full of apple trees",
-    "a mill beside a stream",
-    "an old castle with a broken wall",
-    "a tent at the edge of the desert",
-    "a lighthouse on a rock",
+    "in a small village by the river",
+    "in a house at the edge of the forest",
+    "in a town with seven towers",
+    "on a farm between two hills",
+    "in a fishing village by the sea",
+    "in a hut high in the mountains",
+    "in a street full of bakers",
+    "in a valley full of apple trees",
+    "in a mill beside a stream",
+    "in an old castle with a broken wall",
+    "in a tent at the edge of the desert",
+    "in a lighthouse on a rock",
 ];
 /// When things happen.
 const TIMES: [&str; 10] = [
@@ -87,10 +87,10 @@ impl<'c> Tale<'c> {
         self.set("home", home);
         self.set("time", time);
         self.say(&[
-            "Once there was a {kind} called {hero} who lived in {home}.",
-            "In {home} lived a {kind} called {hero}.",
-            "{hero} was a {kind} who lived in {home}.",
-            "There was once {home}, and in it lived a {kind} called {hero}.",
+            "Once there was a {kind} called {hero} who lived {home}.",
+            "{home} lived a {kind} called {hero}.",
+            "{hero} was a {kind} who lived {home}.",
+            "There lived a {kind} called {hero} {home}.",
         ]);
     }
 

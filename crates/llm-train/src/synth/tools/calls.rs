@@ -32,12 +32,13 @@ pub(super) fn index_of(name: &str) -> Option<usize> {
 }
 
 impl Call {
-    /// A question for the tool at `index`; question and arguments are a combination of `part`.
-    pub(super) fn draw(choices: &mut Choices, index: usize, part: &str) -> Self {
+    /// A question for the tool at `index`; its words and values are a combination, whether the tool
+    /// is at hand or not.
+    pub(super) fn draw(choices: &mut Choices, index: usize) -> Self {
         let (tool, draw) = DRAWS[index];
         choices.combination(|choices| {
             let call = draw(choices);
-            let name = format!("tools/{part}/{tool}/{}", call.question);
+            let name = format!("tools/{tool}/{}", call.question);
             (call, name)
         })
     }

@@ -18,6 +18,9 @@ const MISSING: &str = "I have no tool for that.";
 /// How many of a hundred conversations go on with a second call.
 const SECOND_CALL_PERCENT: u32 = 30;
 
+/// Shares of none, one, two or three other tools beside the one that is asked for.
+const OTHERS: [u32; 4] = [35, 40, 15, 10];
+
 /// What a conversation is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -36,7 +39,8 @@ const KINDS: [(Kind, u32); 3] = [
 fn offer(choices: &mut Choices, wanted: usize, absent: bool) -> String {
     let all = schemas();
     let others: Vec<usize> = (0..all.len()).filter(|&tool| tool != wanted).collect();
-    let count = choices.number(u32::from(absent), others.len() as u32) as usize;
+    let least = usize::from(absent);
+    let count = least + choices.weighted(&OTHERS[least..]);
     let mut offered: Vec<usize> = choices
         .several(&others, count)
         .into_iter()
@@ -56,13 +60,13 @@ pub(super) fn exchange(choices: &mut Choices) -> Exchange {
     let tool = choices.below(DRAWS.len());
     let system = say("system", offer(choices, tool, kind == Kind::ToolMissing));
     let mut exchange = match kind {
-        Kind::Call => exchange_of(Call::draw(choices, tool, "call")),
+        Kind::Call => exchange_of(Call::draw(choices, tool)),
         Kind::NoToolNeeded => Exchange {
             kind: "no_tool_needed",
             ..facts::exchange(choices)
         },
         Kind::ToolMissing => {
-            let call = Call::draw(choices, tool, "missing");
+            let call = Call::draw(choices, tool);
             Exchange::exact("tool_missing", call.question, MISSING.to_owned())
         }
     };
@@ -91,7 +95,7 @@ pub(super) fn content(choices: &mut Choices) -> Content {
     if let Some(tool) = tool
         && choices.chance(SECOND_CALL_PERCENT)
     {
-        messages.extend(exchange_of(Call::draw(choices, tool, "call")).messages());
+        messages.extend(exchange_of(Call::draw(choices, tool)).messages());
     }
     Content::Chat(messages)
 }
