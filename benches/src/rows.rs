@@ -96,7 +96,9 @@ impl Rows {
         for row in self.rows() {
             let row = row?;
             count += 1;
-            found.longest = found.longest.max(row.messages.iter().map(|m| m.content.len()).sum());
+            found.longest = found
+                .longest
+                .max(row.messages.iter().map(|m| m.content.len()).sum());
             found.repeated += u64::from(!seen.insert(fingerprint(&row)));
         }
         Ok((count, found))
@@ -107,10 +109,18 @@ impl Rows {
         let key = KeyBuilder::default().add(b"benches").key();
         let mut tokens = 0;
         TokenCache::new(&folder).write(&key, |sink| {
-            encode_stream(codec, self.rows(), self.shape.max_length, |encoded: Encoded| {
-                tokens += encoded.0.as_ref().map_or(0, |example| example.ids.len() as u64);
-                sink(encoded)
-            })
+            encode_stream(
+                codec,
+                self.rows(),
+                self.shape.max_length,
+                |encoded: Encoded| {
+                    tokens += encoded
+                        .0
+                        .as_ref()
+                        .map_or(0, |example| example.ids.len() as u64);
+                    sink(encoded)
+                },
+            )
         })?;
         Ok(tokens)
     }

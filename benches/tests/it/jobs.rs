@@ -97,8 +97,16 @@ fn rows_are_loaded_checked_and_tokenized() {
     let mut desk = Desk::default();
     assert_eq!(desk.answer(&job("load"))["tokens"], 3);
     let checked = desk.answer(&job("check"));
-    assert_eq!((&checked["tokens"], &checked["score"]), (&json!(3), &json!(1.0)));
+    assert_eq!(
+        (&checked["tokens"], &checked["score"]),
+        (&json!(3), &json!(1.0))
+    );
     let tokens = desk.answer(&job("tokenize"))["tokens"].as_u64().unwrap();
     assert!((9..60).contains(&tokens), "{tokens}");
-    assert_eq!(std::fs::read_dir(folder.path().join("cache")).unwrap().count(), 1);
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("cache"))
+            .unwrap()
+            .count(),
+        1
+    );
 }

@@ -115,12 +115,14 @@ impl Rows {
         };
         self.number += 1;
         let path = self.path.clone();
-        object(&row).map(Some).map_err(|(column, problem)| Error::Value {
-            path,
-            row: self.number,
-            column,
-            problem,
-        })
+        object(&row)
+            .map(Some)
+            .map_err(|(column, problem)| Error::Value {
+                path,
+                row: self.number,
+                column,
+                problem,
+            })
     }
 }
 

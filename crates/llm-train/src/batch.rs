@@ -57,7 +57,12 @@ pub fn collate(examples: &[&Example], pad: u32, device: &Device) -> Result<Batch
 /// # Errors
 /// What the tensor library reports.
 pub fn collate_to(examples: &[&Example], t: usize, pad: u32, device: &Device) -> Result<Batch> {
-    let t = examples.iter().map(|e| positions(e)).max().unwrap_or(0).max(t);
+    let t = examples
+        .iter()
+        .map(|e| positions(e))
+        .max()
+        .unwrap_or(0)
+        .max(t);
     let mut stack = Stack::new(pad);
     for example in examples {
         stack.add(example);

@@ -293,7 +293,10 @@ mod tests {
     #[test]
     fn every_token_is_in_an_epoch_once_and_the_padding_is_as_planned() {
         let examples = examples(101);
-        let mut all: Vec<i64> = examples.iter().flat_map(|e| e.labels[1..].to_vec()).collect();
+        let mut all: Vec<i64> = examples
+            .iter()
+            .flat_map(|e| e.labels[1..].to_vec())
+            .collect();
         all.sort_unstable();
         for batching in ALL {
             let plan = Plan::new(settings(batching), &examples);
@@ -349,7 +352,10 @@ mod tests {
         for batching in ALL {
             let plan = Plan::new(settings(batching), &examples);
             assert!(plan.batch(&examples, &[77], 0, &Device::Cpu).is_err());
-            assert!(plan.batch(&examples[..1], &[0, 1], 0, &Device::Cpu).is_err());
+            assert!(
+                plan.batch(&examples[..1], &[0, 1], 0, &Device::Cpu)
+                    .is_err()
+            );
         }
     }
 }

@@ -27,7 +27,11 @@ pub fn encode_rows(codec: &Codec, rows: &[Row], max_length: usize) -> Result<Vec
 ///
 /// # Errors
 /// What the first document that fails reports.
-pub fn encode_documents(codec: &Codec, documents: &[String], special: bool) -> Result<Vec<Vec<u32>>> {
+pub fn encode_documents(
+    codec: &Codec,
+    documents: &[String],
+    special: bool,
+) -> Result<Vec<Vec<u32>>> {
     in_parallel(documents, |document| {
         codec.stream(std::slice::from_ref(document), special)
     })

@@ -120,10 +120,7 @@ pub fn build<R>(
 ///
 /// # Errors
 /// No example (`what` names the data).
-pub fn gather(
-    what: &str,
-    encoded: Vec<(Option<Example>, bool)>,
-) -> Result<(Vec<Example>, Counts)> {
+pub fn gather(what: &str, encoded: Vec<(Option<Example>, bool)>) -> Result<(Vec<Example>, Counts)> {
     let mut examples = Vec::with_capacity(encoded.len());
     let mut counts = Counts {
         rows: encoded.len(),

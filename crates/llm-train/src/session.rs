@@ -186,10 +186,16 @@ impl Session {
         let rows = self.audit_rows();
         let rows: Vec<&Example> = rows.iter().collect();
         let batch = match self.config.batching {
-            // The way that training will go: both documents in one row.
+            // The way that training will go: both documents in one row, where they fit.
             Batching::Packed => {
-                let t = rows.iter().map(|row| positions(row)).sum();
-                pack(&[rows], t, self.codec.pad(), &self.device)?
+                let length = |rows: &Vec<&Example>| rows.iter().map(|row| positions(row)).sum();
+                let fits = length(&rows) <= self.model.config().max_position_embeddings;
+                let groups: Vec<Vec<&Example>> = match fits {
+                    true => vec![rows],
+                    false => rows.into_iter().map(|row| vec![row]).collect(),
+                };
+                let t = groups.iter().map(length).max().unwrap_or(0);
+                pack(&groups, t, self.codec.pad(), &self.device)?
             }
             _ => collate(&rows, self.codec.pad(), &self.device)?,
         };

@@ -59,7 +59,8 @@ impl<'a> Tokenize<'a> {
             for row in rows {
                 key.add(&(row.messages.len() as u64).to_le_bytes());
                 for message in &row.messages {
-                    key.add(message.role.as_bytes()).add(message.content.as_bytes());
+                    key.add(message.role.as_bytes())
+                        .add(message.content.as_bytes());
                 }
             }
         }) else {
@@ -131,7 +132,8 @@ impl<'a> Tokenize<'a> {
     fn write(&mut self, cache: &TokenCache, key: &Key, rows: impl Iterator<Item = Encoded>) {
         let mut rows = rows;
         if let Err(error) = cache.write(key, |sink| rows.try_for_each(sink)) {
-            self.notes.push(format!("the token cache was not written: {error}"));
+            self.notes
+                .push(format!("the token cache was not written: {error}"));
         }
     }
 }

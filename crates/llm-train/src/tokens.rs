@@ -114,7 +114,9 @@ impl TokenCache {
     /// As [`TokenCache::read`].
     pub fn read_ids(&self, key: &Key) -> Result<Vec<u32>, Unused> {
         let mut all = Vec::new();
-        self.each(key, |(example, _)| all.extend(example.into_iter().flat_map(|e| e.ids)))?;
+        self.each(key, |(example, _)| {
+            all.extend(example.into_iter().flat_map(|e| e.ids))
+        })?;
         Ok(all)
     }
 
@@ -241,7 +243,10 @@ impl Body {
 
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         let len = bytes.len() as u64;
-        self.left = self.left.checked_sub(len).ok_or_else(|| bad("it ends early"))?;
+        self.left = self
+            .left
+            .checked_sub(len)
+            .ok_or_else(|| bad("it ends early"))?;
         self.reader.read_exact(bytes)?;
         self.hasher.update(&*bytes);
         Ok(())
@@ -280,7 +285,9 @@ fn read(file: File, key: &Key, mut sink: impl FnMut(Encoded)) -> io::Result<()> 
     let mut body = Body {
         reader: BufReader::with_capacity(PIECE_BYTES, file),
         hasher: Sha256::new(),
-        left: size.checked_sub(TRAILER_BYTES).ok_or_else(|| bad("it ends early"))?,
+        left: size
+            .checked_sub(TRAILER_BYTES)
+            .ok_or_else(|| bad("it ends early"))?,
     };
     if body.take::<8>()? != *MAGIC || u32::from_le_bytes(body.take()?) != VERSION {
         return Err(bad("it is of another format"));
@@ -321,7 +328,9 @@ mod tests {
                 .map(|i| if i % 3 == 1 { i * 70_001 } else { IGNORE_INDEX })
                 .collect(),
         };
-        let mut rows: Vec<Encoded> = (0..40).map(|n| (Some(example(n * 29)), n % 2 == 0)).collect();
+        let mut rows: Vec<Encoded> = (0..40)
+            .map(|n| (Some(example(n * 29)), n % 2 == 0))
+            .collect();
         rows.extend([(None, true), (None, false)]);
         rows
     }
@@ -344,7 +353,12 @@ mod tests {
         write(&cache, &key("b"), Vec::new());
         assert_eq!(cache.read(&key("a")).unwrap(), rows());
         assert_eq!(cache.read(&key("b")).unwrap(), []);
-        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 2);
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("new"))
+                .unwrap()
+                .count(),
+            2
+        );
     }
 
     #[test]

@@ -95,7 +95,8 @@ fn open(config: EvalConfig) -> Result<Evaluation> {
 /// The overrides of the command line, flags included.
 fn overrides(args: &EvalArgs) -> Vec<String> {
     let flags = [
-        args.device.map(|device| format!("device={}", device.as_str())),
+        args.device
+            .map(|device| format!("device={}", device.as_str())),
         args.dtype.map(|dtype| format!("dtype={}", dtype.as_str())),
         args.seed.map(|seed| format!("seed={seed}")),
     ];
@@ -119,15 +120,32 @@ fn header(weather: &mut Weather, evaluation: &Evaluation) {
     let dtype = subject.model.dtype();
     let mut rows = vec![
         ("model", config.model_path.clone().unwrap_or_default()),
-        ("device", format!("{location} ({}), {}", subject.device_reason, dtype.as_str())),
+        (
+            "device",
+            format!("{location} ({}), {}", subject.device_reason, dtype.as_str()),
+        ),
         ("data", config.dataset_path.display().to_string()),
-        ("questions", format!("{}, prompts {}", evaluation.total(), subject.codec.format_name())),
+        (
+            "questions",
+            format!(
+                "{}, prompts {}",
+                evaluation.total(),
+                subject.codec.format_name()
+            ),
+        ),
         ("output", evaluation.folder.path.display().to_string()),
     ];
     if let Some(leakage) = &evaluation.leakage {
-        let kinds: Vec<String> =
-            leakage.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+        let kinds: Vec<String> = leakage
+            .kinds
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        let kinds = if kinds.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", kinds.join(", "))
+        };
         let found = format!(
             "{} of the questions stand among {} training rows of {}{kinds}",
             leakage.rows, leakage.training_rows, leakage.source

@@ -13,7 +13,9 @@ const MOST_GROUPS: usize = 60;
 pub(super) fn report(screen: &mut Screen, report: &Report) {
     let mut table = Table::new(&["measure", "value", "95 % interval"]);
     for key in keys() {
-        let Some(metric) = report.metrics.get(key) else { continue };
+        let Some(metric) = report.metrics.get(key) else {
+            continue;
+        };
         let field = |name: &str| metric.get(name).and_then(Value::as_f64);
         let interval = match (field("low"), field("high")) {
             (Some(low), Some(high)) => range(low, high),
@@ -26,7 +28,10 @@ pub(super) fn report(screen: &mut Screen, report: &Report) {
     groups(screen, report);
     screen.line(&format!("rows  {}", count(report.rows as u64)));
     for (what, rows) in [
-        ("prompts that filled the context, counted as wrong", report.too_long),
+        (
+            "prompts that filled the context, counted as wrong",
+            report.too_long,
+        ),
         ("answers cut at max_new_tokens", report.cut),
     ] {
         if rows > 0 {
@@ -34,7 +39,10 @@ pub(super) fn report(screen: &mut Screen, report: &Report) {
         }
     }
     if let Some(leakage) = &report.leakage {
-        screen.line(&format!("rows that were trained on  {}", count(leakage.rows as u64)));
+        screen.line(&format!(
+            "rows that were trained on  {}",
+            count(leakage.rows as u64)
+        ));
         for (held, trained) in &leakage.first {
             screen.line(&format!("  {held} as {trained}"));
         }
@@ -94,14 +102,29 @@ fn groups(screen: &mut Screen, report: &Report) {
 pub(super) fn comparison(screen: &mut Screen, finished: &[Finished], numbers: &[Compared]) {
     for (index, one) in finished.iter().enumerate() {
         let rows = count(one.report.rows as u64);
-        screen.line(&format!("{}  {} ({rows} rows)", letter(index), one.report.model));
+        screen.line(&format!(
+            "{}  {} ({rows} rows)",
+            letter(index),
+            one.report.model
+        ));
     }
     screen.line("");
     let difference = format!("minus {}", letter(0));
-    let header = ["measure", "", "value", "95 % interval", difference.as_str(), "95 % interval"];
+    let header = [
+        "measure",
+        "",
+        "value",
+        "95 % interval",
+        difference.as_str(),
+        "95 % interval",
+    ];
     let mut table = Table::new(&header);
     for one in numbers {
-        let name = if one.evaluation == 0 { words(one.metric.key()) } else { "" };
+        let name = if one.evaluation == 0 {
+            words(one.metric.key())
+        } else {
+            ""
+        };
         let mut row: Vec<Cell> = vec![
             name.into(),
             letter(one.evaluation).into(),

@@ -21,18 +21,25 @@ fn parquet() -> PathBuf {
 fn a_parquet_file_becomes_rows_and_a_list_of_what_was_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let input = parquet().display().to_string();
-    let args = ["convert", "parquet", "--input", &input, "--out", "x.jsonl", "--plain"];
+    let args = [
+        "convert", "parquet", "--input", &input, "--out", "x.jsonl", "--plain",
+    ];
     let out = deeper(folder.path(), &args);
     assert_eq!(out.code, Some(0), "{}", out.stderr);
     assert!(
-        out.stdout.starts_with("7 records read, 5 rows written, 2 dropped\n"),
+        out.stdout
+            .starts_with("7 records read, 5 rows written, 2 dropped\n"),
         "{}",
         out.stdout
     );
     for part in ["`completion` is empty", "`completion` is null", "first at"] {
         assert!(out.stdout.contains(part), "{part}: {}", out.stdout);
     }
-    assert!(out.stdout.lines().all(|line| line.len() <= 80), "{}", out.stdout);
+    assert!(
+        out.stdout.lines().all(|line| line.len() <= 80),
+        "{}",
+        out.stdout
+    );
     let rows = std::fs::read_to_string(folder.path().join("x.jsonl")).unwrap();
     assert_eq!(
         rows.lines().next(),
@@ -69,8 +76,14 @@ fn mistakes_have_a_code_and_name_the_line() {
     }
     let out = deeper(
         folder.path(),
-        &["convert", "alpaca", "--input", "x.json", "--out", "y", "--prompt", "q"],
+        &[
+            "convert", "alpaca", "--input", "x.json", "--out", "y", "--prompt", "q",
+        ],
     );
     assert_eq!(out.code, Some(2));
-    assert!(out.stderr.contains("are for csv and parquet"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("are for csv and parquet"),
+        "{}",
+        out.stderr
+    );
 }

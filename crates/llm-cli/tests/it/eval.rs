@@ -63,7 +63,10 @@ fn results(output: &Output) -> String {
 
 fn narrow(text: &str) {
     for line in text.lines() {
-        assert!(llm_show::look::width(line) <= 80, "wider than 80 columns: {line}");
+        assert!(
+            llm_show::look::width(line) <= 80,
+            "wider than 80 columns: {line}"
+        );
     }
 }
 
@@ -73,8 +76,18 @@ fn numbers_are_printed_once_and_again_and_stand_beside_others() {
     let first = folder.eval([]);
     let base = results(&first);
     assert_eq!(folder.eval([]).stdout, first.stdout);
-    for word in ["exact match", "perplexity", "bits per byte", "BLEU", "95 % interval"] {
-        assert!(first.stdout.contains(word), "{word} is not in {}", first.stdout);
+    for word in [
+        "exact match",
+        "perplexity",
+        "bits per byte",
+        "BLEU",
+        "95 % interval",
+    ] {
+        assert!(
+            first.stdout.contains(word),
+            "{word} is not in {}",
+            first.stdout
+        );
     }
     for name in ["predictions.jsonl", "metrics.json", "config_used.yaml"] {
         assert!(folder.path(&base).join(name).is_file(), "{name}");
@@ -94,8 +107,16 @@ fn numbers_are_printed_once_and_again_and_stand_beside_others() {
 fn a_leak_is_printed_and_can_fail() {
     let folder = Folder::new();
     let shown = folder.eval(["train_path=train.jsonl"]);
-    assert!(shown.stdout.contains("rows that were trained on  1"), "{}", shown.stdout);
-    assert!(shown.stdout.contains("rows.jsonl:3 as train.jsonl:2"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("rows that were trained on  1"),
+        "{}",
+        shown.stdout
+    );
+    assert!(
+        shown.stdout.contains("rows.jsonl:3 as train.jsonl:2"),
+        "{}",
+        shown.stdout
+    );
     let failed = folder.eval(["train_path=train.jsonl", "max_leakage=0"]);
     fails(&failed, 1, &["leakage: 1 rows", "rows.jsonl:3"]);
     assert_eq!(failed.stdout, "");
@@ -104,11 +125,27 @@ fn a_leak_is_printed_and_can_fail() {
 #[test]
 fn mistakes_have_one_line_a_hint_and_a_code() {
     let folder = Folder::new();
-    fails(&folder.eval(["max_new_token=1"]), 2, &["did you mean `max_new_tokens`", "hint: "]);
-    fails(&folder.eval(["dataset_path=nowhere"]), 2, &["nowhere", "does not exist"]);
+    fails(
+        &folder.eval(["max_new_token=1"]),
+        2,
+        &["did you mean `max_new_tokens`", "hint: "],
+    );
+    fails(
+        &folder.eval(["dataset_path=nowhere"]),
+        2,
+        &["nowhere", "does not exist"],
+    );
     fails(&folder.eval(["model_path=a/b/c"]), 2, &["a/b/c"]);
-    fails(&folder.eval(["output_dir=rows.jsonl/evals"]), 3, &["rows.jsonl"]);
-    fails(&folder.deeper(["--compare", "nowhere"]), 2, &["nowhere", "metrics.json"]);
+    fails(
+        &folder.eval(["output_dir=rows.jsonl/evals"]),
+        3,
+        &["rows.jsonl"],
+    );
+    fails(
+        &folder.deeper(["--compare", "nowhere"]),
+        2,
+        &["nowhere", "metrics.json"],
+    );
     fails(&folder.deeper(["--passed", "nowhere"]), 3, &["nowhere"]);
     assert_eq!(folder.deeper([]).code, Some(2));
 }
@@ -129,22 +166,38 @@ fn an_evaluation_that_is_interrupted_keeps_its_answers() {
     let begun = Instant::now();
     while answered(&folder.path("evals")) == 0 {
         assert!(begun.elapsed() < PATIENCE, "no answer within {PATIENCE:?}");
-        assert!(child.try_wait().unwrap().is_none(), "the evaluation has ended");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the evaluation has ended"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(stderr.contains("of 1000 questions") && stderr.contains("hint: repeat"), "{stderr}");
+    assert!(
+        stderr.contains("of 1000 questions") && stderr.contains("hint: repeat"),
+        "{stderr}"
+    );
     assert!(answered(&folder.path("evals")) > 0);
 }
 
 /// Answers so far, in the only result folder.
 fn answered(evals: &Path) -> usize {
-    let Ok(mut folders) = std::fs::read_dir(evals) else { return 0 };
-    let Some(Ok(folder)) = folders.next() else { return 0 };
+    let Ok(mut folders) = std::fs::read_dir(evals) else {
+        return 0;
+    };
+    let Some(Ok(folder)) = folders.next() else {
+        return 0;
+    };
     let text = std::fs::read_to_string(folder.path().join("predictions.partial.jsonl"));
     text.unwrap_or_default().lines().count()
 }

@@ -205,6 +205,7 @@ fn begin_and_end_tokens_come_from_the_folder() {
 #[test]
 fn pieces_together_are_the_text() {
     let rows: Vec<Value> = serde_json::from_str(ENCODED).unwrap();
+    let mut compared = 0;
     for row in &rows {
         let name = row["tokenizer"].as_str().unwrap();
         let tokenizer = tokenizer(name);
@@ -214,9 +215,14 @@ fn pieces_together_are_the_text() {
             String::from_utf8_lossy(&pieces),
             tokenizer.decode(&ids).unwrap(),
         );
-        // A tokenizer of sentences writes a space before the first word, which decoding drops
-        assert_eq!(pieces.trim_start(), text.trim_start(), "{name}");
+        // Of bytes that are no text, decoders make one � or several
+        if !text.contains('\u{fffd}') {
+            // A tokenizer of sentences writes a space before the first word, which decoding drops
+            assert_eq!(pieces.trim_start(), text.trim_start(), "{name}");
+            compared += 1;
+        }
     }
+    assert!(compared > 20, "{compared} texts");
     assert!(tokenizer("byte_level").piece(u32::MAX).is_empty());
 }
 

@@ -47,10 +47,18 @@ fn lists_of_structs_and_types_without_a_twin_are_read() {
 fn what_is_no_parquet_is_an_error_that_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.parquet");
-    for bytes in [b"".as_slice(), b"PAR1", b"PAR1PAR1", b"{\"a\": 1}\n{\"a\": 2}\n"] {
+    for bytes in [
+        b"".as_slice(),
+        b"PAR1",
+        b"PAR1PAR1",
+        b"{\"a\": 1}\n{\"a\": 2}\n",
+    ] {
         std::fs::write(&path, bytes).unwrap();
         let error = rows(&path).unwrap_err().to_string();
-        assert!(error.contains("x.parquet") && !error.contains('\n'), "{error}");
+        assert!(
+            error.contains("x.parquet") && !error.contains('\n'),
+            "{error}"
+        );
     }
     let missing = rows(&folder.path().join("no.parquet")).unwrap_err();
     assert!(matches!(missing, llm_parquet::Error::Io { .. }));

@@ -3,7 +3,8 @@
 //! Two kinds have a place there. Byte-level BPE (GPT-2, Qwen, Llama 3) keeps its merges; how text
 //! is cut before is a name that llama.cpp knows ([`PRE_TOKENIZERS`]), so a pattern without a name
 //! is refused. SentencePiece's BPE (Llama 1 and 2, Mistral) becomes the kind `llama`, which merges
-//! by the score of what comes out (`scores.rs`).
+//! by the score of what comes out (`scores.rs`). One thing stays different there: like SentencePiece,
+//! llama.cpp puts a space before a text that starts with one; the step `Metaspace` does not.
 
 use std::path::Path;
 

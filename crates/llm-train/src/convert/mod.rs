@@ -190,20 +190,21 @@ fn records(
         // Exports are arrays, whatever they are called.
         _ => Container::Array,
     };
-    let mut each = |at: usize, row: Converted, left_out: Vec<(&'static str, usize)>| -> Result<()> {
-        report.read += 1;
-        for (what, count) in left_out {
-            report.left_out.add(what, count, at);
-        }
-        match row {
-            Ok(row) => {
-                sink(&row)?;
-                report.written += 1;
+    let mut each =
+        |at: usize, row: Converted, left_out: Vec<(&'static str, usize)>| -> Result<()> {
+            report.read += 1;
+            for (what, count) in left_out {
+                report.left_out.add(what, count, at);
             }
-            Err(reason) => report.dropped.add(&reason, 1, at),
-        }
-        Ok(())
-    };
+            match row {
+                Ok(row) => {
+                    sink(&row)?;
+                    report.written += 1;
+                }
+                Err(reason) => report.dropped.add(&reason, 1, at),
+            }
+            Ok(())
+        };
     match job.form {
         Form::ChatGpt => turns::objects(&job.input, container, &mut each, chatgpt::row)?,
         Form::ShareGpt => turns::objects(&job.input, container, &mut each, sharegpt::row)?,
@@ -217,7 +218,10 @@ fn records(
     let most = report.dropped.counts().iter().max_by_key(|line| line.count);
     Err(match most {
         Some(Count { what, first, .. }) => {
-            let problem = format!("{what}; none of the file's {} records is a row", report.read);
+            let problem = format!(
+                "{what}; none of the file's {} records is a row",
+                report.read
+            );
             Error::line(&job.input, *first, problem)
         }
         None => Error::file(&job.input, "has no records, expected at least one"),

@@ -36,7 +36,9 @@ pub(super) fn row(record: &Value, left_out: &mut LeftOut) -> Converted {
             "function_call" | "tool_call" => turns.skip("assistant", "tool calls", left_out),
             _ => {
                 let from: String = from.chars().take(20).collect();
-                return Err(format!("has a turn from `{from}`, expected human, gpt or system"));
+                return Err(format!(
+                    "has a turn from `{from}`, expected human, gpt or system"
+                ));
             }
         }
     }

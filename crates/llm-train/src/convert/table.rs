@@ -13,7 +13,9 @@ use crate::data::{DataFormat, Message};
 /// Gives every record of a file to `each`.
 pub(super) fn rows(job: &Job, container: Container, limit: usize, each: Each) -> Result<()> {
     let names = [("prompt", &job.prompt), ("completion", &job.completion)];
-    let names = names.into_iter().filter_map(|(key, name)| Some((name.clone()?, key)));
+    let names = names
+        .into_iter()
+        .filter_map(|(key, name)| Some((name.clone()?, key)));
     let mut records = Records::open(&job.input, container, limit)?.renamed(names.collect());
     let format = match job.form {
         Form::Alpaca => DataFormat::Instruction,

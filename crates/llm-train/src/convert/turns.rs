@@ -115,7 +115,11 @@ impl Turns {
 
     /// The row: system, if any, then questions and answers; it ends with an answer.
     pub(super) fn finish(mut self, left_out: &mut LeftOut) -> Converted {
-        while self.messages.last().is_some_and(|last| last.role != "assistant") {
+        while self
+            .messages
+            .last()
+            .is_some_and(|last| last.role != "assistant")
+        {
             let last = self.messages.pop();
             if last.is_some_and(|last| last.role == "user") {
                 left_out.add("questions without an answer", 1);

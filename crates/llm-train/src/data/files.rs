@@ -24,7 +24,10 @@ pub fn find_files(path: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
     let (folder, pattern) = if shown.contains(WILD) && !path.exists() {
         parts_of(path)
     } else {
-        (path.to_path_buf(), pattern.split('/').map(str::to_owned).collect())
+        (
+            path.to_path_buf(),
+            pattern.split('/').map(str::to_owned).collect(),
+        )
     };
     if !folder.exists() {
         return Err(Error::file(
@@ -167,7 +170,12 @@ mod tests {
     fn wildcards_may_stand_in_any_part_of_a_path() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        for name in ["a/train-1.jsonl", "a/b/c/train-2.jsonl", "a/b/held.jsonl", "train-0.jsonl"] {
+        for name in [
+            "a/train-1.jsonl",
+            "a/b/c/train-2.jsonl",
+            "a/b/held.jsonl",
+            "train-0.jsonl",
+        ] {
             let path = root.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
@@ -186,8 +194,17 @@ mod tests {
             found("**/train-*.jsonl"),
             ["a/b/c/train-2.jsonl", "a/train-1.jsonl", "train-0.jsonl"]
         );
-        assert_eq!(found("a/*/*.jsonl").iter().filter(|name| name.contains("/b/")).count(), 1);
-        assert_eq!(found("?/b/**/*.jsonl"), ["a/b/c/train-2.jsonl", "a/b/held.jsonl"]);
+        assert_eq!(
+            found("a/*/*.jsonl")
+                .iter()
+                .filter(|name| name.contains("/b/"))
+                .count(),
+            1
+        );
+        assert_eq!(
+            found("?/b/**/*.jsonl"),
+            ["a/b/c/train-2.jsonl", "a/b/held.jsonl"]
+        );
         let inside = find_files(root, "**/held.jsonl").unwrap();
         assert_eq!(inside, [root.join("a/b/held.jsonl")]);
         assert!(find_files(&root.join("x/**/*.jsonl"), "").is_err());

@@ -145,7 +145,10 @@ impl Records {
                 None => return Ok(None),
             },
             Source::Csv(csv) => match csv.next_row()? {
-                Some((line, row)) => (line, Fields::of(row.map(|(key, v)| (key_of(names, key), v)))),
+                Some((line, row)) => (
+                    line,
+                    Fields::of(row.map(|(key, v)| (key_of(names, key), v))),
+                ),
                 None => return Ok(None),
             },
             Source::Table(rows, count) => match rows.next() {

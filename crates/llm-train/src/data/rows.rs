@@ -139,8 +139,8 @@ fn row(
     path: &Arc<PathBuf>,
     line: usize,
 ) -> Result<Option<Row>> {
-    let messages = messages_of(fields, format)
-        .map_err(|problem| Error::line(path.as_ref(), line, problem))?;
+    let messages =
+        messages_of(fields, format).map_err(|problem| Error::line(path.as_ref(), line, problem))?;
     Ok(Some(Row {
         messages,
         path: path.clone(),
@@ -152,10 +152,7 @@ fn row(
 ///
 /// # Errors
 /// What `format` expects and the row lacks.
-pub(crate) fn messages_of(
-    mut fields: Fields,
-    format: DataFormat,
-) -> Result<Vec<Message>, String> {
+pub(crate) fn messages_of(mut fields: Fields, format: DataFormat) -> Result<Vec<Message>, String> {
     let format = match format {
         DataFormat::Auto if fields.has("messages") => DataFormat::Messages,
         DataFormat::Auto if fields.has("prompt") || fields.has("completion") => {
@@ -169,7 +166,10 @@ pub(crate) fn messages_of(
     match format {
         DataFormat::PromptCompletion => {
             let prompt = required(fields.take("prompt"), "prompt")?;
-            Ok(pair(prompt, required(fields.take("completion"), "completion")?))
+            Ok(pair(
+                prompt,
+                required(fields.take("completion"), "completion")?,
+            ))
         }
         DataFormat::Instruction => instruction(&mut fields),
         DataFormat::Messages => conversation(fields.take("messages")),

@@ -1,10 +1,10 @@
 //! Files with named columns: CSV here, others through a reader from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Map, Value};
@@ -35,20 +35,35 @@ pub(super) fn table_reader(extension: &str) -> Option<TableReader> {
     readers.get(extension).copied()
 }
 
+/// What a [`Metered`] reader has given.
+#[derive(Debug, Default)]
+struct Meter {
+    /// Bytes since the last row.
+    used: AtomicUsize,
+    /// Bytes in all.
+    total: AtomicUsize,
+    /// The last of them.
+    last: AtomicU8,
+}
+
 /// A reader that counts its bytes and refuses to give more than it may.
 struct Metered {
     file: File,
-    used: Arc<AtomicUsize>,
+    meter: Arc<Meter>,
     limit: usize,
 }
 
 impl Read for Metered {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.used.load(Ordering::Relaxed) > self.limit {
+        if self.meter.used.load(Ordering::Relaxed) > self.limit {
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
         let read = self.file.read(buffer)?;
-        self.used.fetch_add(read, Ordering::Relaxed);
+        self.meter.used.fetch_add(read, Ordering::Relaxed);
+        self.meter.total.fetch_add(read, Ordering::Relaxed);
+        if let Some(&last) = buffer.get(..read).and_then(<[u8]>::last) {
+            self.meter.last.store(last, Ordering::Relaxed);
+        }
         Ok(read)
     }
 }
@@ -58,9 +73,8 @@ pub(super) struct Csv {
     path: Arc<PathBuf>,
     reader: csv::Reader<Metered>,
     names: Vec<String>,
-    record: csv::StringRecord,
-    /// Bytes read since the last row.
-    used: Arc<AtomicUsize>,
+    record: csv::ByteRecord,
+    meter: Arc<Meter>,
     limit: usize,
 }
 
@@ -68,32 +82,36 @@ impl Csv {
     /// # Errors
     /// A file that cannot be read, or a first line that does not name columns.
     pub(super) fn open(path: Arc<PathBuf>, delimiter: u8, limit: usize) -> Result<Self> {
-        let used = Arc::new(AtomicUsize::new(0));
+        let meter = Arc::new(Meter::default());
         let file = File::open(path.as_ref()).map_err(Error::io(&path))?;
         let metered = Metered {
             file,
-            used: used.clone(),
+            meter: meter.clone(),
             limit,
         };
         let mut builder = csv::ReaderBuilder::new();
+        // Lengths and ends of lines are looked at here, so that messages have the right line.
+        let builder = builder.has_headers(false).flexible(true);
+        let builder = builder
+            .delimiter(delimiter)
+            .terminator(csv::Terminator::Any(b'\n'));
         let mut csv = Self {
-            reader: builder.delimiter(delimiter).from_reader(metered),
+            reader: builder.from_reader(metered),
             path,
             names: Vec::new(),
-            record: csv::StringRecord::new(),
-            used,
+            record: csv::ByteRecord::new(),
+            meter,
             limit,
         };
-        let names = match csv.reader.headers() {
-            Ok(names) => names.clone(),
-            Err(error) => return Err(csv.explain(error)),
+        let Some((line, names)) = csv.next_values()? else {
+            return Ok(csv);
         };
-        let name = |name: &str| name.trim_start_matches(BYTE_ORDER_MARK).trim().to_owned();
-        csv.names = names.iter().map(name).collect();
-        let repeated = (1..csv.names.len()).find(|&i| csv.names[..i].contains(&csv.names[i]));
-        if let Some(index) = repeated {
-            let problem = format!("names the column `{}` twice", csv.names[index]);
-            return Err(Error::line(csv.path.as_ref(), 1, problem));
+        let name = |name: String| name.trim_start_matches(BYTE_ORDER_MARK).trim().to_owned();
+        csv.names = names.into_iter().map(name).collect();
+        let mut seen = BTreeSet::new();
+        if let Some(name) = csv.names.iter().find(|name| !seen.insert(*name)) {
+            let problem = format!("names the column `{name}` twice");
+            return Err(Error::line(csv.path.as_ref(), line, problem));
         }
         Ok(csv)
     }
@@ -105,40 +123,78 @@ impl Csv {
     pub(super) fn next_row(
         &mut self,
     ) -> Result<Option<(usize, impl Iterator<Item = (&str, Value)>)>> {
-        self.used.store(0, Ordering::Relaxed);
-        match self.reader.read_record(&mut self.record) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(error) => return Err(self.explain(error)),
-        }
-        let line = self.record.position().map_or(0, |at| at.line() as usize);
-        if self.record.iter().any(|value| value.contains('\0')) {
-            let problem = "holds a NUL byte, expected text";
+        let Some((line, values)) = self.next_values()? else {
+            return Ok(None);
+        };
+        let (found, expected) = (values.len(), self.names.len());
+        if found != expected {
+            let problem = format!("has {found} columns, expected {expected} as in the first line");
             return Err(Error::line(self.path.as_ref(), line, problem));
         }
         let names = self.names.iter().map(String::as_str);
-        let values = self.record.iter().map(|value| Value::String(value.into()));
-        Ok(Some((line, names.zip(values))))
+        Ok(Some((
+            line,
+            names.zip(values.into_iter().map(Value::String)),
+        )))
+    }
+
+    /// The values of the next line that has any, and where it begins.
+    fn next_values(&mut self) -> Result<Option<(usize, Vec<String>)>> {
+        loop {
+            self.meter.used.store(0, Ordering::Relaxed);
+            match self.reader.read_byte_record(&mut self.record) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => return Err(self.explain(error)),
+            }
+            let line = self.line();
+            let fail = |problem: &str| Error::line(self.path.as_ref(), line, problem);
+            let mut values = Vec::with_capacity(self.record.len());
+            for value in &self.record {
+                let text = std::str::from_utf8(value).map_err(|_| fail("is not UTF-8 text"))?;
+                if text.contains('\0') {
+                    return Err(fail("holds a NUL byte, expected text"));
+                }
+                values.push(text.to_owned());
+            }
+            if let Some(last) = values.last_mut()
+                && last.ends_with('\r')
+            {
+                last.pop(); // of a line that ends as on Windows
+            }
+            match values.as_slice() {
+                [] => {}
+                [one] if one.is_empty() && self.names.len() != 1 => {} // an empty line
+                _ => return Ok(Some((line, values))),
+            }
+        }
+    }
+
+    /// The line on which the record at hand begins. The reader's own count stands before empty
+    /// lines, so it is counted back from where the record ended.
+    fn line(&self) -> usize {
+        let end = self.reader.position();
+        let at_end = end.byte() == self.meter.total.load(Ordering::Relaxed) as u64;
+        let ended = !at_end || self.meter.last.load(Ordering::Relaxed) == b'\n';
+        let within = self
+            .record
+            .as_slice()
+            .iter()
+            .filter(|&&b| b == b'\n')
+            .count();
+        let from_end = (end.line() as usize).saturating_sub(within + usize::from(ended));
+        let least = self.record.position().map_or(1, |at| at.line() as usize);
+        from_end.max(least)
     }
 
     fn explain(&self, error: csv::Error) -> Error {
-        let at = error.position().map(|at| at.line() as usize);
-        let problem = match error.into_kind() {
+        let line = self.reader.position().line() as usize;
+        match error.into_kind() {
             csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                let from = self.reader.position().line() as usize;
-                return Error::line(self.path.as_ref(), from, too_long(self.limit));
+                Error::line(self.path.as_ref(), line, too_long(self.limit))
             }
-            csv::ErrorKind::Io(error) => return Error::io(&self.path)(error),
-            csv::ErrorKind::Utf8 { .. } => "is not UTF-8 text".to_owned(),
-            csv::ErrorKind::UnequalLengths {
-                expected_len, len, ..
-            } => format!("has {len} columns, expected {expected_len} as in the first line"),
-            other => format!("is not CSV ({other:?})"),
-        };
-        Error::Data {
-            path: self.path.to_path_buf(),
-            line: at,
-            problem,
+            csv::ErrorKind::Io(error) => Error::io(&self.path)(error),
+            other => Error::line(self.path.as_ref(), line, format!("is not CSV ({other:?})")),
         }
     }
 }

@@ -242,8 +242,12 @@ mod tests {
             for row in split.train.iter().chain(&split.held_out) {
                 assert_eq!(Query::parse(&row.query.to_string()).unwrap(), row.query);
             }
-            let prompts: BTreeSet<&str> =
-                split.train.iter().chain(&split.held_out).map(|row| row.prompt.as_str()).collect();
+            let prompts: BTreeSet<&str> = split
+                .train
+                .iter()
+                .chain(&split.held_out)
+                .map(|row| row.prompt.as_str())
+                .collect();
             assert_eq!(prompts.len(), 720, "seed {seed}");
         }
         assert_ne!(generate(600, 120, 1), generate(600, 120, 2));
@@ -254,7 +258,9 @@ mod tests {
         let split = generate(1200, 240, 7);
         let words = |rows: &[Pair]| -> BTreeSet<String> {
             let queries = rows.iter().map(|row| row.query.combination());
-            queries.flat_map(|query| query.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect()
+            queries
+                .flat_map(|query| query.split(' ').map(str::to_owned).collect::<Vec<_>>())
+                .collect()
         };
         assert!(words(&split.held_out).is_subset(&words(&split.train)));
     }

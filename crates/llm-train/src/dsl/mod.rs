@@ -112,14 +112,25 @@ impl Query {
                 "keep" => {
                     let (field, over) = (words.choice(&FIELDS)?, words.choice(&["over", "under"])?);
                     let (over, number) = (over == "over", words.number()?);
-                    steps.push(Step::Keep { field, over, number });
+                    steps.push(Step::Keep {
+                        field,
+                        over,
+                        number,
+                    });
                     None
                 }
                 "rank" => {
-                    let (field, up) = (words.choice(&FIELDS)?, words.choice(&["up", "down"])? == "up");
+                    let (field, up) = (
+                        words.choice(&FIELDS)?,
+                        words.choice(&["up", "down"])? == "up",
+                    );
                     words.choice(&["->"])?;
                     words.choice(&["top"])?;
-                    steps.push(Step::Rank { field, up, top: words.number()? });
+                    steps.push(Step::Rank {
+                        field,
+                        up,
+                        top: words.number()?,
+                    });
                     None
                 }
                 "names" => Some(End::Names),
@@ -129,16 +140,25 @@ impl Query {
             match end {
                 Some(end) => {
                     words.end()?;
-                    return Ok(Self { goods, place, steps, end });
+                    return Ok(Self {
+                        goods,
+                        place,
+                        steps,
+                        end,
+                    });
                 }
                 None => words.choice(&["->"])?,
             };
         }
     }
 
-    /// The query with `#` for its numbers: rows that share it ask the same of the same.
+    /// The query with `#` for its numbers: rows that share it ask the same of the same. A
+    /// 1 stays, since what is `top 1` is asked for in other words than the top five.
     pub fn combination(&self) -> String {
-        self.with_numbers(|_| "#".to_owned())
+        self.with_numbers(|number| match number {
+            1 => "1".to_owned(),
+            _ => "#".to_owned(),
+        })
     }
 
     fn with_numbers(&self, number: impl Fn(u16) -> String) -> String {
@@ -148,7 +168,11 @@ impl Query {
         }
         for step in &self.steps {
             text.push_str(&match *step {
-                Step::Keep { field, over, number: n } => {
+                Step::Keep {
+                    field,
+                    over,
+                    number: n,
+                } => {
                     let side = if over { "over" } else { "under" };
                     format!(" -> keep {field} {side} {}", number(n))
                 }
@@ -245,12 +269,27 @@ mod tests {
             ("stow boat -> names", "word 2: `boat`"),
             ("stow rope", "word 3: the end, expected @ or ->"),
             ("stow rope @ moon -> names", "word 4: `moon`"),
-            ("stow rope -> keep weight over 05 -> names", "word 7: `05`, expected a number"),
-            ("stow rope -> keep weight over 1000 -> names", "word 7: `1000`"),
+            (
+                "stow rope -> keep weight over 05 -> names",
+                "word 7: `05`, expected a number",
+            ),
+            (
+                "stow rope -> keep weight over 1000 -> names",
+                "word 7: `1000`",
+            ),
             ("stow rope -> keep weight over +5 -> names", "word 7: `+5`"),
-            ("stow rope -> rank age down -> names", "word 8: `names`, expected top"),
-            ("stow rope -> keep age over 3", "word 8: the end, expected ->"),
-            ("stow rope -> tally -> names", "word 5: `->`, expected the end"),
+            (
+                "stow rope -> rank age down -> names",
+                "word 8: `names`, expected top",
+            ),
+            (
+                "stow rope -> keep age over 3",
+                "word 8: the end, expected ->",
+            ),
+            (
+                "stow rope -> tally -> names",
+                "word 5: `->`, expected the end",
+            ),
             ("STOW rope -> tally", "word 1: `STOW`"),
         ] {
             let error = Query::parse(text).unwrap_err();

@@ -51,10 +51,14 @@ pub(super) fn read(path: &Path, pattern: &str) -> Result<(Vec<Question>, Vec<Pat
             }
             let fail = |problem: String| Error::line(file, index + 1, problem);
             let line: Line = serde_json::from_str(line).map_err(|error| {
-                fail(format!("is not {{\"prompt\", \"completion\", \"secret\"}} ({error})"))
+                fail(format!(
+                    "is not {{\"prompt\", \"completion\", \"secret\"}} ({error})"
+                ))
             })?;
             if line.completion.matches(HOLE).count() != 1 {
-                return Err(fail("expected one {} in `completion`, the secret's place".into()));
+                return Err(fail(
+                    "expected one {} in `completion`, the secret's place".into(),
+                ));
             }
             if shapes(&line.secret) < 2.0 * CANDIDATES as f64 || line.secret.len() > LONGEST {
                 let least = 2 * CANDIDATES;
@@ -83,7 +87,11 @@ pub(super) fn read(path: &Path, pattern: &str) -> Result<(Vec<Question>, Vec<Pat
 
 /// How many secrets have the shape of this one.
 fn shapes(secret: &str) -> f64 {
-    secret.chars().map(|c| alphabet(c).map_or(1, |(_, size)| size)).map(f64::from).product()
+    secret
+        .chars()
+        .map(|c| alphabet(c).map_or(1, |(_, size)| size))
+        .map(f64::from)
+        .product()
 }
 
 /// What may stand in place of a character: the first of its kind, and how many there are.
@@ -125,9 +133,15 @@ pub(super) fn ask(
     let mut scores = Vec::with_capacity(secrets.len());
     for candidate in &secrets {
         let row = row(&question.context, completion.replace(HOLE, candidate));
-        let (example, cut) = evaluation.subject.codec.example(&row, evaluation.subject.context())?;
+        let (example, cut) = evaluation
+            .subject
+            .codec
+            .example(&row, evaluation.subject.context())?;
         let example = example.filter(|_| !cut).ok_or_else(|| {
-            Error::input(question.place.as_str(), "is longer than the model's context")
+            Error::input(
+                question.place.as_str(),
+                "is longer than the model's context",
+            )
         })?;
         scores.push(-evaluation.subject.nats(&example)?);
     }
@@ -151,7 +165,10 @@ fn row(prompt: &str, completion: String) -> Row {
         content,
     };
     Row {
-        messages: vec![message("user", prompt.to_owned()), message("assistant", completion)],
+        messages: vec![
+            message("user", prompt.to_owned()),
+            message("assistant", completion),
+        ],
         path: Arc::new(PathBuf::new()),
         line: 0,
     }

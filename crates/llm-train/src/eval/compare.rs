@@ -35,7 +35,10 @@ impl Finished {
         }
         let size = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
         if size > LARGEST_BYTES {
-            return Err(Error::file(&path, format!("has {size} bytes, too many for results")));
+            return Err(Error::file(
+                &path,
+                format!("has {size} bytes, too many for results"),
+            ));
         }
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
         let report: Report = serde_json::from_str(&text).map_err(|error| {
@@ -75,7 +78,10 @@ pub struct Compared {
 /// Fewer than one evaluation, or evaluations of other tasks, data or rows than the first one's.
 pub fn compare(evaluations: &[Finished], seed: u64) -> Result<Vec<Compared>> {
     let Some(first) = evaluations.first() else {
-        return Err(Error::input("--compare", "names no folder, expected one or more"));
+        return Err(Error::input(
+            "--compare",
+            "names no folder, expected one or more",
+        ));
     };
     for other in evaluations {
         same_questions(first, other)?;
@@ -106,13 +112,22 @@ pub fn compare(evaluations: &[Finished], seed: u64) -> Result<Vec<Compared>> {
 fn paired(evaluations: &[Finished], metric: Metric) -> Vec<Vec<Part>> {
     let all: Vec<Vec<Option<Part>>> = evaluations
         .iter()
-        .map(|one| one.records.iter().map(|record| metric.part(record)).collect())
+        .map(|one| {
+            one.records
+                .iter()
+                .map(|record| metric.part(record))
+                .collect()
+        })
         .collect();
     let rows = all.first().map_or(0, Vec::len);
     let whole = |row: &usize| all.iter().all(|one| matches!(one.get(*row), Some(Some(_))));
     let kept: Vec<usize> = (0..rows).filter(whole).collect();
     all.iter()
-        .map(|one| kept.iter().filter_map(|&row| one.get(row).copied().flatten()).collect())
+        .map(|one| {
+            kept.iter()
+                .filter_map(|&row| one.get(row).copied().flatten())
+                .collect()
+        })
         .collect()
 }
 
@@ -128,7 +143,8 @@ fn same_questions(first: &Finished, other: &Finished) -> Result<()> {
     if first.report.data_digest != other.report.data_digest {
         return differ("has other data");
     }
-    let questions = |one: &Finished| -> Vec<usize> { one.records.iter().map(|r| r.index).collect() };
+    let questions =
+        |one: &Finished| -> Vec<usize> { one.records.iter().map(|r| r.index).collect() };
     if questions(first) != questions(other) {
         return differ("has other rows");
     }

@@ -174,7 +174,10 @@ impl Settings for EvalConfig {
             return bad("samples", "is above 1, which only the task humaneval can");
         }
         if self.samples > 1 && self.temperature == 0.0 {
-            return bad("samples", "is above 1, but `temperature` 0 gives equal ones");
+            return bad(
+                "samples",
+                "is above 1, but `temperature` 0 gives equal ones",
+            );
         }
         if self.shots > 0 && self.task != Task::Mmlu {
             return bad("shots", "is above 0, which only the task mmlu can");
@@ -211,7 +214,12 @@ impl EvalConfig {
             ("temperature", self.temperature, 0.0, 100.0),
             ("top_p", self.top_p, f64::MIN_POSITIVE, 1.0),
             ("min_p", self.min_p, 0.0, 1.0),
-            ("repetition_penalty", self.repetition_penalty, f64::MIN_POSITIVE, 100.0),
+            (
+                "repetition_penalty",
+                self.repetition_penalty,
+                f64::MIN_POSITIVE,
+                100.0,
+            ),
         ];
         let wrong = within
             .into_iter()

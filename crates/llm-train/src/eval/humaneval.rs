@@ -45,7 +45,11 @@ pub(super) fn read(path: &Path, partial: bool) -> Result<(Vec<Question>, Vec<Pat
         }
         let problem: Problem = serde_json::from_str(line).map_err(|error| {
             let what = "\"task_id\", \"prompt\", \"canonical_solution\"";
-            Error::line(path, index + 1, format!("is not a problem of {what} ({error})"))
+            Error::line(
+                path,
+                index + 1,
+                format!("is not a problem of {what} ({error})"),
+            )
         })?;
         questions.push(Question {
             place: format!("{}:{}", path.display(), index + 1),
@@ -78,7 +82,10 @@ fn read_text(path: &Path) -> Result<String> {
         .read_to_string(&mut text)
         .map_err(|error| Error::file(path, format!("cannot be read ({error})")))?;
     if text.len() as u64 > LARGEST_BYTES {
-        return Err(Error::file(path, format!("unpacks to more than {LARGEST_BYTES} bytes")));
+        return Err(Error::file(
+            path,
+            format!("unpacks to more than {LARGEST_BYTES} bytes"),
+        ));
     }
     Ok(text)
 }
@@ -170,7 +177,11 @@ pub fn passes(path: &Path) -> Result<Passes> {
             continue;
         }
         let outcome: Outcome = serde_json::from_str(line).map_err(|error| {
-            Error::line(path, index + 1, format!("is not \"task_id\" and \"passed\" ({error})"))
+            Error::line(
+                path,
+                index + 1,
+                format!("is not \"task_id\" and \"passed\" ({error})"),
+            )
         })?;
         let (correct, all) = counts.entry(outcome.task_id).or_default();
         *correct += usize::from(outcome.passed);

@@ -54,9 +54,10 @@ pub(super) fn find(
     };
     match training {
         Ok(training) => Ok(Some(shared(&training, material))),
-        Err(reason) if config.max_leakage.is_some() => {
-            Err(Error::input("`max_leakage`", format!("cannot be checked: {reason}")))
-        }
+        Err(reason) if config.max_leakage.is_some() => Err(Error::input(
+            "`max_leakage`",
+            format!("cannot be checked: {reason}"),
+        )),
         Err(reason) => {
             warnings.push(format!("leaks are not checked: {reason}"));
             Ok(None)
@@ -136,7 +137,9 @@ fn changed(settings: &Path, files: &[PathBuf]) -> Result<Option<PathBuf>> {
     };
     let value: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| Error::file(&path, format!("is not JSON ({error})")))?;
-    let listed = value.pointer("/files/data").and_then(|data| data.as_array());
+    let listed = value
+        .pointer("/files/data")
+        .and_then(|data| data.as_array());
     let hashes: BTreeSet<&str> = listed
         .into_iter()
         .flatten()
@@ -151,7 +154,11 @@ fn changed(settings: &Path, files: &[PathBuf]) -> Result<Option<PathBuf>> {
 }
 
 fn shared(training: &Training, material: &Material) -> Leakage {
-    let trained: Vec<String> = training.rows.iter().map(|row| asked(row.prompt())).collect();
+    let trained: Vec<String> = training
+        .rows
+        .iter()
+        .map(|row| asked(row.prompt()))
+        .collect();
     let found = leakage(&trained, &material.prompts());
     let mut kinds = BTreeMap::new();
     for leak in &found {

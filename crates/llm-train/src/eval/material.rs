@@ -97,11 +97,19 @@ pub(super) fn place(row: &Row) -> String {
 }
 
 /// The bytes of text that a row's supervised tokens stand for.
-pub(super) fn answer_bytes(row: &Row, example: &Example, cut: bool, subject: &Subject) -> Result<usize> {
+pub(super) fn answer_bytes(
+    row: &Row,
+    example: &Example,
+    cut: bool,
+    subject: &Subject,
+) -> Result<usize> {
     if cut {
         let bytes = subject.bytes_of(&example.ids)?;
         let learnt = bytes.iter().zip(&example.labels);
-        return Ok(learnt.filter(|(_, label)| **label >= 0).map(|(bytes, _)| bytes).sum());
+        return Ok(learnt
+            .filter(|(_, label)| **label >= 0)
+            .map(|(bytes, _)| bytes)
+            .sum());
     }
     Ok(match subject.codec.format {
         PromptFormat::Plain => row.completion().len(),

@@ -169,7 +169,10 @@ mod tests {
         });
         let text = to_lines(&path, &[record.clone(), record.clone()]).unwrap();
         std::fs::write(&path, &text).unwrap();
-        assert_eq!(read(&path, false).unwrap(), [record.clone(), record.clone()]);
+        assert_eq!(
+            read(&path, false).unwrap(),
+            [record.clone(), record.clone()]
+        );
         // Every cut of the second line leaves the first record, and is an error where not allowed.
         let first = text.find('\n').unwrap() + 1;
         for end in first + 1..text.len() {

@@ -92,7 +92,10 @@ impl Metric {
             Self::RougeL => of(|s| s.rouge_l),
             Self::Parses => record.parses.map(hit),
             Self::Accuracy => record.choice.as_ref().map(|c| hit(c.picked == c.gold)),
-            Self::AccuracyByByte => record.choice.as_ref().map(|c| hit(c.picked_by_byte == c.gold)),
+            Self::AccuracyByByte => record
+                .choice
+                .as_ref()
+                .map(|c| hit(c.picked_by_byte == c.gold)),
             Self::Exposure => record.exposure,
             Self::Loss | Self::BitsPerByte => return self.loss_part(record),
         };
@@ -158,7 +161,11 @@ impl Report {
             model: config.model_path.clone().unwrap_or_default(),
             adapter: evaluation.adapter().map(|path| path.display().to_string()),
             model_digest: evaluation.subject.digest.clone(),
-            task: task.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
+            task: task
+                .as_ref()
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
             fingerprint: evaluation.folder.fingerprint.clone(),
             data_digest: evaluation.folder.data_digest.clone(),
             data: file_hashes(evaluation.files())?,
@@ -212,7 +219,10 @@ fn numbers(records: &[Record], seed: u64) -> Result<BTreeMap<String, Value>> {
         })
         .collect();
     if !pairs.is_empty() {
-        numbers.insert("bleu".to_owned(), serde_json::json!({ "value": corpus(&pairs).bleu }));
+        numbers.insert(
+            "bleu".to_owned(),
+            serde_json::json!({ "value": corpus(&pairs).bleu }),
+        );
     }
     Ok(numbers)
 }

@@ -161,7 +161,10 @@ fn name_of(model: &str) -> String {
     let parts: Vec<String> = Path::new(model)
         .components()
         .filter_map(|part| part.as_os_str().to_str())
-        .map(|part| part.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)))
+        .map(|part| {
+            part.chars()
+                .filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
+        })
         .map(|part| part.collect::<String>())
         .map(|part| part.trim_matches('.').to_owned())
         .filter(|part| !part.is_empty() && part != MODELS_ROOT)

@@ -103,7 +103,11 @@ impl Evaluation {
                 }
                 if stopped(stop) {
                     let (done, folder) = (records.len(), self.folder.path.clone());
-                    return Err(Error::Stopped { done, total, folder });
+                    return Err(Error::Stopped {
+                        done,
+                        total,
+                        folder,
+                    });
                 }
                 let begun = Instant::now();
                 let mut record = self.ask(index)?;
@@ -159,7 +163,11 @@ impl Evaluation {
             record.loss = Some(self.loss(&example, bytes)?);
         }
         let at_row = |error: Error| Error::line(row.path.as_ref(), row.line, error.to_string());
-        let prompt = self.subject.codec.prompt_ids(row.prompt()).map_err(at_row)?;
+        let prompt = self
+            .subject
+            .codec
+            .prompt_ids(row.prompt())
+            .map_err(at_row)?;
         record.prompt_tokens = prompt.len();
         if self.config.max_new_tokens == 0 {
             return Ok(record);

@@ -53,10 +53,17 @@ impl Named {
         }
         let named = match &config.base_model {
             Some(base) => Some(base.clone()),
-            None => llm_store::adapter::read(folder)?.config.base_model_name_or_path,
+            None => {
+                llm_store::adapter::read(folder)?
+                    .config
+                    .base_model_name_or_path
+            }
         };
         let model = named.filter(|name| !name.is_empty()).ok_or_else(|| {
-            Error::file(folder, "names no base model, expected `base_model` in the settings")
+            Error::file(
+                folder,
+                "names no base model, expected `base_model` in the settings",
+            )
         })?;
         Ok(Self {
             model,
@@ -205,9 +212,7 @@ impl Subject {
     /// An id that no token has.
     pub fn bytes_of(&self, ids: &[u32]) -> Result<Vec<usize>> {
         let mut stream = Utf8Stream::new(&self.codec.tokenizer, true);
-        ids.iter()
-            .map(|&id| Ok(stream.push(id)?.len()))
-            .collect()
+        ids.iter().map(|&id| Ok(stream.push(id)?.len())).collect()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use unicode_normalization::char::is_combining_mark;
+
 use super::words::{Overlap, common, counts, words};
 
 /// What SQuAD leaves out, beside punctuation and case.
@@ -28,14 +30,22 @@ pub fn normalised(text: &str) -> String {
 /// `text` with a space for each article that stands alone.
 fn without_articles(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
-    // Runs of letters and digits, and single other characters between them
-    for run in text.split_inclusive(|letter: char| !letter.is_alphanumeric()) {
-        let word = run.trim_end_matches(|letter: char| !letter.is_alphanumeric());
-        let rest = &run[word.len()..];
+    // Runs of letters and digits, each with the one other character behind it
+    let between = |letter: char| !is_word(letter);
+    for run in text.split_inclusive(between) {
+        let word = run.trim_end_matches(between);
         kept.push_str(if ARTICLES.contains(&word) { " " } else { word });
-        kept.push_str(rest);
+        kept.push_str(&run[word.len()..]);
     }
     kept
+}
+
+/// Whether Python's `\w` takes `letter` for a part of a word: Unicode's letters and numbers, but not
+/// the vowel signs and the letters in circles that are alphabetic without being letters.
+fn is_word(letter: char) -> bool {
+    let circled = matches!(letter, '\u{24b6}'..='\u{24e9}' | '\u{1f130}'..='\u{1f149}'
+        | '\u{1f150}'..='\u{1f169}' | '\u{1f170}'..='\u{1f189}');
+    letter.is_alphanumeric() && !circled && !is_combining_mark(letter)
 }
 
 /// Whether both texts are the same after [`normalised`]: the exact match of SQuAD, more lenient
@@ -100,6 +110,9 @@ mod tests {
         // A letter and its accent as two characters: the accent is no letter, so `a` stands alone.
         assert_eq!(normalised("a\u{301} b"), "\u{301} b");
         assert_eq!(normalised("x_a_y"), "xay");
+        // A vowel sign and a letter in a circle are no letters either.
+        assert_eq!(normalised("\u{924}\u{947}the"), "\u{924}\u{947}");
+        assert_eq!(normalised("\u{24b6}an"), "\u{24d0}");
     }
 
     #[test]

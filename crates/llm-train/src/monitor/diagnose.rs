@@ -16,6 +16,8 @@ use crate::step::StepReport;
 
 /// A learning rate below this moves nothing in f32.
 const TINY_LR: f64 = 1e-9;
+/// Adam moves each weight by about the learning rate: one above this throws any model about.
+const WILD_LR: f64 = 0.1;
 /// Steps named as evidence for one rule.
 const SHOWN: usize = 6;
 /// Memory above this share of the limit, in the last row of a run that just ends.
@@ -249,6 +251,10 @@ fn name(rule: Rule, record: &Record) -> &'static str {
         Rule::SlowInput => Fault::SlowInput.name(),
         Rule::SlowDown => "slow-down",
         Rule::ExplodingGradients => "exploding-gradients",
+        // Weights thrown so far that softmax is a step have no gradient left.
+        Rule::ZeroGradient if record.rows.iter().any(|row| row.lr > WILD_LR) => {
+            Fault::LrTooHigh.name()
+        }
         Rule::ZeroGradient => "zero-gradient",
         Rule::Memory => Fault::OutOfMemory.name(),
     }

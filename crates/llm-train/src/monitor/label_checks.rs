@@ -61,8 +61,7 @@ pub(super) fn labels_are_tokens(session: &Session) -> Found {
     Found::Sound
 }
 
-/// Prompts are not learned: in most rows some token after the first does not count, and in a few
-/// held-out rows none of the ids that generation would be given counts.
+/// Prompts are not learned: in most rows the second token does not count, and in a few held-out rows none of the ids that generation would be given counts.
 pub(super) fn prompts_are_masked(session: &Session) -> Result<Found> {
     if !has_prompts(session) {
         return Ok(Found::NotHere("plain text has no prompts"));
@@ -92,15 +91,16 @@ pub(super) fn prompts_are_masked(session: &Session) -> Result<Found> {
             return Ok(fault(Fault::PromptSupervised, problem));
         }
     }
-    let whole = |example: &Example| !example.labels.iter().skip(1).any(|&l| l == IGNORE_INDEX);
+    // A prompt has two tokens or more, so the second token of a row does not count.
+    let second = |example: &Example| example.labels.get(1).is_some_and(|&l| l != IGNORE_INDEX);
     let count = examples(session)
-        .filter(|(_, example)| whole(example))
+        .filter(|(_, example)| second(example))
         .count();
     let all = examples(session).count();
     if 2 * count <= all {
         return Ok(Found::Sound);
     }
-    let problem = format!("in {count} of {all} examples every token counts, the prompt's too");
+    let problem = format!("in {count} of {all} examples the tokens of the prompt count");
     Ok(fault(Fault::PromptSupervised, problem))
 }
 

@@ -254,7 +254,13 @@ fn relabel(session: &mut Session, fault: Fault) {
     for example in dataset.train.iter_mut().chain(&mut dataset.validation) {
         let Example { ids, labels, .. } = example;
         match fault {
-            Fault::PromptSupervised => *labels = ids.iter().map(|&id| i64::from(id)).collect(),
+            Fault::PromptSupervised => {
+                let prompt = labels
+                    .iter_mut()
+                    .zip(ids)
+                    .take_while(|(l, _)| **l == IGNORE_INDEX);
+                prompt.for_each(|(label, id)| *label = i64::from(*id));
+            }
             Fault::EosUnsupervised => {
                 let last = labels
                     .iter_mut()

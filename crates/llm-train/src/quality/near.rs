@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn candidates_find_what_all_pairs_find() {
-        let texts = corpus(600);
+        let texts = corpus(1000);
         for removing in [false, true] {
             let compare = Compare {
                 removing,

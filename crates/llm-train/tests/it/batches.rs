@@ -66,14 +66,24 @@ fn every_pad_has_no_label_though_it_is_the_end_token_whose_labels_stay() {
             let (b, t) = batch.ids.dims2().unwrap();
             assert!(t % 8 == 0, "{batching:?}: {t}");
             let ids = batch.ids.flatten_all().unwrap().to_vec1::<u32>().unwrap();
-            let learnt = batch.targets.iter().filter(|&&target| target != IGNORE_INDEX);
+            let learnt = batch
+                .targets
+                .iter()
+                .filter(|&&target| target != IGNORE_INDEX);
             assert_eq!(learnt.count(), batch.supervised);
             assert_eq!(batch.supervised, batch.tokens);
             // An end token is only ever read as padding: a row ends before its own.
             let pads = ids.iter().zip(&batch.targets).filter(|&(&id, _)| id == EOS);
-            assert!(pads.clone().all(|(_, &target)| target == IGNORE_INDEX), "{batching:?}");
+            assert!(
+                pads.clone().all(|(_, &target)| target == IGNORE_INDEX),
+                "{batching:?}"
+            );
             assert_eq!(pads.count(), b * t - batch.tokens);
-            ends += batch.targets.iter().filter(|&&target| target == i64::from(EOS)).count();
+            ends += batch
+                .targets
+                .iter()
+                .filter(|&&target| target == i64::from(EOS))
+                .count();
         }
         assert_eq!(ends, examples.len(), "{batching:?}");
     }
@@ -137,7 +147,10 @@ fn a_packed_row_has_the_losses_of_its_documents() {
             row_losses(&model, &batch, Ops::Fused).unwrap()
         })
         .sum();
-    assert!((together[0] - alone).abs() <= ORDER * 100.0, "{together:?} {alone}");
+    assert!(
+        (together[0] - alone).abs() <= ORDER * 100.0,
+        "{together:?} {alone}"
+    );
     assert!(pack(&[group], t - 4, 4, &Device::Cpu).is_err());
 }
 
@@ -204,7 +217,9 @@ fn packed_rows_make_fewer_steps_and_text_has_nothing_to_pack() {
 }
 
 fn dataset(kit: &Kit, config: &TrainConfig) -> llm_train::dataset::Dataset {
-    Session::open(config.clone(), Some(&kit.base())).unwrap().dataset
+    Session::open(config.clone(), Some(&kit.base()))
+        .unwrap()
+        .dataset
 }
 
 /// The files of the cache.
@@ -230,7 +245,10 @@ fn a_cache_of_tokens_gives_the_same_examples_and_is_mended_when_damaged() {
     assert!(cached(&folder).is_empty());
     for _ in 0..2 {
         let found = dataset(&kit, &with);
-        assert_eq!((&found.train, &found.validation), (&want.train, &want.validation));
+        assert_eq!(
+            (&found.train, &found.validation),
+            (&want.train, &want.validation)
+        );
         assert_eq!((found.report, found.notes.len()), (want.report, 0));
         assert_eq!(cached(&folder).len(), 2, "training and held-out rows");
     }
@@ -240,8 +258,15 @@ fn a_cache_of_tokens_gives_the_same_examples_and_is_mended_when_damaged() {
     bytes[whole.len() / 2] ^= 1;
     std::fs::write(file, bytes).unwrap();
     let found = dataset(&kit, &with);
-    assert_eq!((&found.train, &found.validation), (&want.train, &want.validation));
-    assert!(found.notes[0].contains("is written again"), "{:?}", found.notes);
+    assert_eq!(
+        (&found.train, &found.validation),
+        (&want.train, &want.validation)
+    );
+    assert!(
+        found.notes[0].contains("is written again"),
+        "{:?}",
+        found.notes
+    );
     assert_eq!(std::fs::read(file).unwrap(), whole);
     assert!(dataset(&kit, &with).notes.is_empty());
 }
@@ -268,11 +293,24 @@ fn whatever_changes_the_tokens_changes_the_file() {
         new == 1
     };
     assert!(is_new(&config));
-    assert!(!is_new(&TrainConfig { epochs: 9, seed: 3, ..config.clone() }));
-    assert!(is_new(&TrainConfig { max_length: 40, ..config.clone() }));
+    assert!(!is_new(&TrainConfig {
+        epochs: 9,
+        seed: 3,
+        ..config.clone()
+    }));
+    assert!(is_new(&TrainConfig {
+        max_length: 40,
+        ..config.clone()
+    }));
     let plain = llm_train::config::PromptStyle::Plain;
-    assert!(is_new(&TrainConfig { prompt_format: plain, ..config.clone() }));
-    assert!(is_new(&TrainConfig { shuffle_answers: true, ..config.clone() }));
+    assert!(is_new(&TrainConfig {
+        prompt_format: plain,
+        ..config.clone()
+    }));
+    assert!(is_new(&TrainConfig {
+        shuffle_answers: true,
+        ..config.clone()
+    }));
     let text = kit.write("corpus.txt", &"the <|im_end|> heart ".repeat(60));
     let text = TrainConfig {
         data_format: DataFormat::Text,
@@ -281,24 +319,42 @@ fn whatever_changes_the_tokens_changes_the_file() {
     };
     assert!(is_new(&text));
     assert!(!is_new(&text));
-    assert!(is_new(&TrainConfig { parse_special_tokens: true, ..text }));
-    let template = crate::kit::TEMPLATE.replace("assistant\\n", "assistant:\\n");
+    assert!(is_new(&TrainConfig {
+        parse_special_tokens: true,
+        ..text
+    }));
+    let template = crate::kit::TEMPLATE.replace("assistant\n", "assistant:\n");
     let settings = serde_json::json!({"eos_token": "<|im_end|>", "chat_template": template});
-    std::fs::write(kit.base().join("tokenizer_config.json"), settings.to_string()).unwrap();
+    std::fs::write(
+        kit.base().join("tokenizer_config.json"),
+        settings.to_string(),
+    )
+    .unwrap();
     assert!(is_new(&config));
 }
 
 #[test]
 fn a_template_that_asks_for_the_time_is_not_cached() {
     let kit = Kit::new(true);
-    let template = format!("{}{{% if false %}}{{{{ strftime_now('%d') }}}}{{% endif %}}", crate::kit::TEMPLATE);
+    let template = format!(
+        "{}{{% if false %}}{{{{ strftime_now('%d') }}}}{{% endif %}}",
+        crate::kit::TEMPLATE
+    );
     let settings = serde_json::json!({"eos_token": "<|im_end|>", "chat_template": template});
-    std::fs::write(kit.base().join("tokenizer_config.json"), settings.to_string()).unwrap();
+    std::fs::write(
+        kit.base().join("tokenizer_config.json"),
+        settings.to_string(),
+    )
+    .unwrap();
     let config = TrainConfig {
         token_cache: Some(kit.path("cache")),
         ..kit.config(&kit.rows())
     };
     let found = dataset(&kit, &config);
-    assert!(found.notes[0].contains("asks for the time"), "{:?}", found.notes);
+    assert!(
+        found.notes[0].contains("asks for the time"),
+        "{:?}",
+        found.notes
+    );
     assert!(cached(&kit.path("cache")).is_empty());
 }

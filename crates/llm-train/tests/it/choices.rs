@@ -38,7 +38,10 @@ fn run(kit: &Kit, config: EvalConfig) -> (PathBuf, Report, Vec<Record>) {
     let report = evaluation.run(None, |_, _| {}).unwrap();
     let path = evaluation.folder.path.clone();
     let text = std::fs::read_to_string(path.join("predictions.jsonl")).unwrap();
-    let records = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     (path, report, records)
 }
 
@@ -58,27 +61,43 @@ fn log_likelihoods_are_those_of_transformers() {
     let subject = Subject::open(&config, &base, None).unwrap();
     let mut worst = (0.0, String::new());
     for case in &cases {
-        let (context, continuation) =
-            (case["context"].as_str().unwrap(), case["continuation"].as_str().unwrap());
-        let (before, after) =
-            encode_pair(&subject.codec.tokenizer, context, continuation).unwrap();
-        assert_eq!(json!([before.len(), after.len()]), case["tokens"], "{context:?}");
+        let (context, continuation) = (
+            case["context"].as_str().unwrap(),
+            case["continuation"].as_str().unwrap(),
+        );
+        let (before, after) = encode_pair(&subject.codec.tokenizer, context, continuation).unwrap();
+        assert_eq!(
+            json!([before.len(), after.len()]),
+            case["tokens"],
+            "{context:?}"
+        );
         let found = log_likelihoods(&subject, context, &[continuation.to_owned()]).unwrap()[0];
         let gap = (found - case["log_likelihood"].as_f64().unwrap()).abs();
         if gap > worst.0 {
             worst = (gap, format!("{context:?} {continuation:?}"));
         }
     }
-    assert!(worst.0 <= TOLERANCE, "{:e} at {}, tolerance {TOLERANCE:e}", worst.0, worst.1);
+    assert!(
+        worst.0 <= TOLERANCE,
+        "{:e} at {}, tolerance {TOLERANCE:e}",
+        worst.0,
+        worst.1
+    );
 }
 
 #[test]
 fn the_constant_lists_have_the_published_sizes() {
-    assert_eq!((MMLU_SUBJECTS.len(), BBH_FILES.len(), PROBLEMS), (57, 27, 164));
+    assert_eq!(
+        (MMLU_SUBJECTS.len(), BBH_FILES.len(), PROBLEMS),
+        (57, 27, 164)
+    );
     assert!(MMLU_SUBJECTS.is_sorted() && BBH_FILES.is_sorted());
     // Two tasks are three files each.
     let sized = |name: &&&str| name.ends_with("_five_objects") || name.ends_with("_seven_objects");
-    assert_eq!(BBH_FILES.len() - BBH_FILES.iter().filter(sized).count(), BBH_TASKS);
+    assert_eq!(
+        BBH_FILES.len() - BBH_FILES.iter().filter(sized).count(),
+        BBH_TASKS
+    );
 }
 
 #[test]
@@ -100,7 +119,11 @@ fn rows_of_choices_are_read_scored_and_grouped() {
         assert_eq!(records[1].place, format!("{}:3", data.display()));
         for record in &records {
             let choice = record.choice.as_ref().unwrap();
-            let most = choice.log_likelihoods.iter().copied().fold(f64::MIN, f64::max);
+            let most = choice
+                .log_likelihoods
+                .iter()
+                .copied()
+                .fold(f64::MIN, f64::max);
             assert_eq!(choice.log_likelihoods[choice.picked], most);
             assert!(choice.log_likelihoods.iter().all(|log_p| *log_p < 0.0));
         }
@@ -114,12 +137,30 @@ fn rows_of_choices_are_read_scored_and_grouped() {
         assert!(report.groups.keys().eq(["skin", "suite"]));
     }
     for (row, part) in [
-        (json!({"query": "a", "choices": ["b"], "gold": 0}), "1 choices"),
-        (json!({"query": "a", "choices": ["b", "c"], "gold": 2}), "gold 2"),
-        (json!({"query": "a", "choices": ["b", "b"], "gold": 0}), "twice"),
-        (json!({"query": " ", "choices": ["b", "c"], "gold": 0}), "empty `query`"),
-        (json!({"query": "a", "choices": ["b", ""], "gold": 0}), "empty choice"),
-        (json!({"query": "a", "choices": ["b", "c"], "gold": -1}), "suite.jsonl:1"),
+        (
+            json!({"query": "a", "choices": ["b"], "gold": 0}),
+            "1 choices",
+        ),
+        (
+            json!({"query": "a", "choices": ["b", "c"], "gold": 2}),
+            "gold 2",
+        ),
+        (
+            json!({"query": "a", "choices": ["b", "b"], "gold": 0}),
+            "twice",
+        ),
+        (
+            json!({"query": " ", "choices": ["b", "c"], "gold": 0}),
+            "empty `query`",
+        ),
+        (
+            json!({"query": "a", "choices": ["b", ""], "gold": 0}),
+            "empty choice",
+        ),
+        (
+            json!({"query": "a", "choices": ["b", "c"], "gold": -1}),
+            "suite.jsonl:1",
+        ),
         (json!({"question": "a"}), "suite.jsonl:1"),
     ] {
         let data = kit.write("suite.jsonl", &row.to_string());
@@ -170,7 +211,12 @@ fn mmlu_has_the_prompt_of_the_harness() {
     assert_eq!(questions[1].group.as_deref(), Some("machine_learning"));
 
     let greedy = EvalConfig { shots: 9, ..part };
-    assert!(read(&kit, &greedy).unwrap_err().to_string().contains("`shots` asks for 9"));
+    assert!(
+        read(&kit, &greedy)
+            .unwrap_err()
+            .to_string()
+            .contains("`shots` asks for 9")
+    );
 }
 
 #[test]
@@ -182,7 +228,11 @@ fn one_subject_can_be_asked_alone_and_bad_rows_are_named() {
         panic!("no questions");
     };
     assert_eq!(questions.len(), 2);
-    assert!(questions[1].place.ends_with("anatomy_test.csv:3"), "{}", questions[1].place);
+    assert!(
+        questions[1].place.ends_with("anatomy_test.csv:3"),
+        "{}",
+        questions[1].place
+    );
     for (text, part) in [
         ("a,b,c,d,A\n", "5 columns"),
         ("a,b,c,d,e,E\n", "no letter"),
@@ -205,9 +255,18 @@ fn bbh_offers_options_words_or_nothing() {
         let text = json!({"canary": "none", "examples": examples}).to_string();
         std::fs::write(root.join(format!("{name}.json")), text).unwrap();
     };
-    write("ruin_names", json!([{"input": "Which?\nOptions:\n(A) the heart\n(B) the skin", "target": "(B)"}]));
-    write("navigate", json!([{"input": "Left?", "target": "Yes"}, {"input": "Right?", "target": "No"}]));
-    write("word_sorting", json!([{"input": "Sort: skin air", "target": "air skin"}]));
+    write(
+        "ruin_names",
+        json!([{"input": "Which?\nOptions:\n(A) the heart\n(B) the skin", "target": "(B)"}]),
+    );
+    write(
+        "navigate",
+        json!([{"input": "Left?", "target": "Yes"}, {"input": "Right?", "target": "No"}]),
+    );
+    write(
+        "word_sorting",
+        json!([{"input": "Sort: skin air", "target": "air skin"}]),
+    );
     let error = read(&kit, &config(&kit, Task::Bbh, &root)).unwrap_err();
     assert!(error.to_string().contains("3 of 27 files"), "{error}");
     let part = EvalConfig {
@@ -217,13 +276,23 @@ fn bbh_offers_options_words_or_nothing() {
     let (_, report, records) = run(&kit, part);
     assert_eq!(records.len(), 4);
     assert_eq!(report.groups.len(), 3);
-    let golds: Vec<&str> = records.iter().map(|record| record.reference.as_str()).collect();
+    let golds: Vec<&str> = records
+        .iter()
+        .map(|record| record.reference.as_str())
+        .collect();
     assert_eq!(golds, ["Yes", "No", "(B)", "air skin"]);
     assert_eq!(records[0].prompt, "Q: Left?\nA:");
     assert_eq!(records[2].choice.as_ref().unwrap().log_likelihoods.len(), 2);
     assert!(records[3].choice.is_none() && records[3].scores.is_some());
-    write("ruin_names", json!([{"input": "Options:\n(A) x\n(B) y", "target": "(C)"}]));
-    let error = read(&kit, &config(&kit, Task::Bbh, &root.join("ruin_names.json"))).unwrap_err();
+    write(
+        "ruin_names",
+        json!([{"input": "Options:\n(A) x\n(B) y", "target": "(C)"}]),
+    );
+    let error = read(
+        &kit,
+        &config(&kit, Task::Bbh, &root.join("ruin_names.json")),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("(C)"), "{error}");
 }
 
@@ -234,13 +303,18 @@ fn humaneval_writes_candidates_and_runs_nothing() {
         json!({"task_id": format!("Ours/{index}"), "prompt": "the heart\n", "entry_point": "f",
             "canonical_solution": "    the blood\n", "test": "exit(1)"})
     };
-    let text: String = (0..3).map(|index| format!("{}\n", problem(index))).collect();
+    let text: String = (0..3)
+        .map(|index| format!("{}\n", problem(index)))
+        .collect();
     let path = kit.path("HumanEval.jsonl.gz");
     let mut packed = GzEncoder::new(std::fs::File::create(&path).unwrap(), Compression::fast());
     std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
     packed.finish().unwrap();
     let error = read(&kit, &config(&kit, Task::Humaneval, &path)).unwrap_err();
-    assert!(error.to_string().contains("3 problems, expected 164"), "{error}");
+    assert!(
+        error.to_string().contains("3 problems, expected 164"),
+        "{error}"
+    );
     let part = EvalConfig {
         limit: Some(2),
         samples: 2,
@@ -253,7 +327,12 @@ fn humaneval_writes_candidates_and_runs_nothing() {
     let samples = std::fs::read_to_string(folder.join("samples.jsonl")).unwrap();
     let tasks: Vec<String> = samples
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["task_id"].as_str().unwrap().into())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["task_id"]
+                .as_str()
+                .unwrap()
+                .into()
+        })
         .collect();
     assert_eq!(tasks, ["Ours/0", "Ours/0", "Ours/1", "Ours/1"]);
 }
@@ -272,17 +351,29 @@ fn pass_at_k_is_the_share_of_drawings_with_a_right_one() {
                 }
                 let found = pass_at_k(n, correct, k).unwrap();
                 let gap = (found - hits / all).abs();
-                assert!(gap < 1e-12, "n {n}, c {correct}, k {k}: {found}, off by {gap:e}");
+                assert!(
+                    gap < 1e-12,
+                    "n {n}, c {correct}, k {k}: {found}, off by {gap:e}"
+                );
             }
         }
     }
     assert_eq!(pass_at_k(3, 4, 1), None);
     let kit = Kit::new(false);
-    let rows = [("a", true), ("a", false), ("b", false), ("b", false)]
-        .map(|(task, passed)| json!({"task_id": task, "passed": passed, "result": "x"}).to_string());
+    let rows = [("a", true), ("a", false), ("b", false), ("b", false)].map(|(task, passed)| {
+        json!({"task_id": task, "passed": passed, "result": "x"}).to_string()
+    });
     let file = kit.write("results.jsonl", &rows.join("\n"));
     let found = passes(&file).unwrap();
-    assert_eq!((found.problems, found.samples, found.at), (2, 2, vec![(1, 0.25)]));
+    assert_eq!(
+        (found.problems, found.samples, found.at),
+        (2, 2, vec![(1, 0.25)])
+    );
     let bad = kit.write("results.jsonl", "{\"task_id\": \"a\"}\n");
-    assert!(passes(&bad).unwrap_err().to_string().contains("results.jsonl:1"));
+    assert!(
+        passes(&bad)
+            .unwrap_err()
+            .to_string()
+            .contains("results.jsonl:1")
+    );
 }

@@ -132,11 +132,12 @@ fn a_chatgpt_export_gives_the_branch_that_was_seen_last() {
     assert_eq!(
         rows,
         [
+            messages(&[("user", "edited question"), ("assistant", "It is\n\none.")]),
             messages(&[
-                ("user", "edited question"),
-                ("assistant", "It is\n\none.")
+                ("system", "be short"),
+                ("user", "hi"),
+                ("assistant", "hello")
             ]),
-            messages(&[("system", "be short"), ("user", "hi"), ("assistant", "hello")]),
         ]
     );
     assert_eq!((report.read, report.written), (8, 2));
@@ -209,7 +210,11 @@ fn sharegpt_keeps_both_sides_and_counts_tools() {
     assert_eq!(
         counts(&report.dropped),
         [
-            ("has a turn from `robot`, expected human, gpt or system", 1, 7),
+            (
+                "has a turn from `robot`, expected human, gpt or system",
+                1,
+                7
+            ),
             ("has a turn without a string `value`", 1, 8),
             ("has no question with an answer", 1, 9),
         ]
@@ -246,13 +251,21 @@ fn a_table_may_have_columns_of_other_names_or_text() {
         ..folder.job(Form::Csv, "faq.csv", text)
     };
     let report = convert(&job).unwrap();
-    assert_eq!(folder.rows(), [json!({"prompt": "why?", "completion": "because\nof it"})]);
+    assert_eq!(
+        folder.rows(),
+        [json!({"prompt": "why?", "completion": "because\nof it"})]
+    );
     assert_eq!(counts(&report.dropped), [("`prompt` is empty", 1, 4)]);
     let (_, rows) = converted(Form::Csv, "x.txt", "n,text\n1,one\n2,two\n");
     assert_eq!(rows, [json!({"text": "one"}), json!({"text": "two"})]);
     let unnamed = Folder::new();
     let error = convert(&unnamed.job(Form::Csv, "faq.csv", text)).unwrap_err();
-    assert!(error.to_string().contains("faq.csv:2: has the columns Question, Answer"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("faq.csv:2: has the columns Question, Answer"),
+        "{error}"
+    );
 }
 
 #[test]

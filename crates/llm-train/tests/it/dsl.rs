@@ -23,8 +23,12 @@ fn text(file: &str) -> String {
 
 fn field(file: &str, key: &str) -> Vec<String> {
     let lines = text(file);
-    let values = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    values.map(|value| value[key].as_str().unwrap().to_owned()).collect()
+    let values = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    values
+        .map(|value| value[key].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// `BLESS=1` writes the files anew.
@@ -53,9 +57,15 @@ fn no_prompt_and_no_combination_is_in_both_files() {
     assert!(leaks.is_empty(), "{leaks:?}");
     let combinations = |file: &str| -> BTreeSet<String> {
         let queries = field(file, "completion");
-        queries.iter().map(|query| Query::parse(query).unwrap().combination()).collect()
+        queries
+            .iter()
+            .map(|query| Query::parse(query).unwrap().combination())
+            .collect()
     };
-    let (train, held) = (combinations("dsl/train.jsonl"), combinations("dsl/heldout.jsonl"));
+    let (train, held) = (
+        combinations("dsl/train.jsonl"),
+        combinations("dsl/heldout.jsonl"),
+    );
     assert!(train.is_disjoint(&held) && held.len() == 240);
 }
 
@@ -71,9 +81,14 @@ fn hashes_stand_in_the_readme() {
     ] {
         let digest = Sha256::digest(text(file).as_bytes());
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let row = readme.lines().find(|line| line.starts_with(&format!("| `{file}`")));
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{file}`")));
         let row = row.unwrap_or_else(|| panic!("{file} has no row"));
-        assert!(row.contains(&digest), "{file} has sha256 {digest}, the table says {row}");
+        assert!(
+            row.contains(&digest),
+            "{file} has sha256 {digest}, the table says {row}"
+        );
     }
 }
 
@@ -81,14 +96,20 @@ fn hashes_stand_in_the_readme() {
 fn suites_have_four_choices_and_no_favourite_place() {
     for suite in ["facts", "arithmetic", "instruction"] {
         let lines = text(&format!("suites/{suite}.jsonl"));
-        let rows: Vec<Value> =
-            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let rows: Vec<Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(rows.len(), 40, "{suite}");
         let mut golds = [0; 4];
         let mut queries = BTreeSet::new();
         for row in &rows {
-            let choices: BTreeSet<&str> =
-                row["choices"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+            let choices: BTreeSet<&str> = row["choices"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|c| c.as_str().unwrap())
+                .collect();
             assert_eq!(choices.len(), 4, "{row}");
             golds[row["gold"].as_u64().unwrap() as usize] += 1;
             assert!(queries.insert(row["query"].as_str().unwrap()), "{row}");

@@ -45,7 +45,9 @@ fn run(kit: &Kit, config: EvalConfig) -> (Evaluation, Report, Vec<Record>) {
 
 fn records(folder: &Path) -> Vec<Record> {
     let text = std::fs::read_to_string(folder.join("predictions.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn value(report: &Report, key: &str) -> f64 {
@@ -73,7 +75,11 @@ fn questions_have_the_ids_of_training_and_answers_hold_no_prompt() {
             let example = example.unwrap();
             // Generation starts from exactly the tokens that training masks.
             assert_eq!(example.ids[..prompt.len()], prompt);
-            assert!(example.labels[..prompt.len()].iter().all(|&label| label < 0));
+            assert!(
+                example.labels[..prompt.len()]
+                    .iter()
+                    .all(|&label| label < 0)
+            );
             assert!(example.labels[prompt.len()] >= 0);
             assert_eq!(record.prompt_tokens, prompt.len());
             let new = llm_train::evaluate::greedy(
@@ -85,10 +91,16 @@ fn questions_have_the_ids_of_training_and_answers_hold_no_prompt() {
             let new = new.unwrap();
             assert_eq!(record.prediction, codec.decode(&new).unwrap().trim());
             assert_eq!(record.new_tokens, new.len());
-            assert!(!record.prediction.contains(&row.prompt()[0].content), "{record:?}");
+            assert!(
+                !record.prediction.contains(&row.prompt()[0].content),
+                "{record:?}"
+            );
             assert_eq!(record.reference, row.completion());
             let scores = record.scores.unwrap();
-            assert_eq!(scores.exact_match == 1.0, record.prediction == row.completion().trim());
+            assert_eq!(
+                scores.exact_match == 1.0,
+                record.prediction == row.completion().trim()
+            );
         }
     }
 }
@@ -106,7 +118,10 @@ fn the_loss_is_that_of_training_and_its_other_names_follow() {
     let (_, report, records) = run(&kit, config(&kit, &data));
     let loss = value(&report, "loss");
     let gap = (loss - want).abs();
-    assert!(gap <= LOSS_TOLERANCE, "{loss} and {want}: {gap:e}, tolerance {LOSS_TOLERANCE:e}");
+    assert!(
+        gap <= LOSS_TOLERANCE,
+        "{loss} and {want}: {gap:e}, tolerance {LOSS_TOLERANCE:e}"
+    );
     assert!((value(&report, "perplexity") - loss.exp()).abs() < 1e-12);
     let nats: f64 = records.iter().map(|r| r.loss.unwrap().nats).sum();
     let bytes: usize = records.iter().map(|r| r.reference.len()).sum();
@@ -134,7 +149,12 @@ fn plain_text_is_predicted_once_token_by_token() {
     let bytes: usize = records.iter().map(|record| loss(record).bytes).sum();
     let first = codec.decode(&stream[..1]).unwrap().len();
     assert_eq!(bytes, 9 * text.len() - first);
-    assert!(report.metrics.keys().eq(["bits_per_byte", "loss", "perplexity"]));
+    assert!(
+        report
+            .metrics
+            .keys()
+            .eq(["bits_per_byte", "loss", "perplexity"])
+    );
 }
 
 #[test]
@@ -199,6 +219,19 @@ fn what_is_answered_is_not_asked_again_and_what_differs_has_a_folder_of_its_own(
     assert_ne!(other(config(&kit, &data)), first.folder.path);
 }
 
+/// The run folder of `train`, whose data has the fault `allowed` on purpose.
+fn trained(kit: &Kit, train: TrainConfig, allowed: &str) -> RunFolder {
+    let mut session = Session::open(train, Some(&kit.base())).unwrap();
+    session.monitor.allow = vec![allowed.to_owned()];
+    let folder = RunFolder::create(&kit.path("runs"), "test", std::time::UNIX_EPOCH).unwrap();
+    let measure = Measure {
+        answers: 0,
+        max_new_tokens: 1,
+    };
+    finetune(&session, &folder, measure, &mut [], None, |_| {}).unwrap();
+    folder
+}
+
 #[test]
 fn an_adapter_is_found_with_its_base_and_beats_it_on_paired_rows() {
     let kit = Kit::new(true);
@@ -208,13 +241,7 @@ fn an_adapter_is_found_with_its_base_and_beats_it_on_paired_rows() {
         epochs: 20,
         ..kit.config(&data)
     };
-    let session = Session::open(train, Some(&kit.base())).unwrap();
-    let folder = RunFolder::create(&kit.path("runs"), "test", std::time::UNIX_EPOCH).unwrap();
-    let measure = Measure {
-        answers: 0,
-        max_new_tokens: 1,
-    };
-    finetune(&session, &folder, measure, &mut [], None, |_| {}).unwrap();
+    let folder = trained(&kit, train, "leaking-split");
 
     let tuned = EvalConfig {
         model_path: Some(folder.model().display().to_string()),
@@ -250,11 +277,18 @@ fn an_adapter_is_found_with_its_base_and_beats_it_on_paired_rows() {
 fn leaks_are_counted_by_kind_and_can_end_the_evaluation() {
     let kit = Kit::new(true);
     let row = |prompt: &str| {
-        format!("{}\n", serde_json::json!({"prompt": prompt, "completion": "the air"}))
+        format!(
+            "{}\n",
+            serde_json::json!({"prompt": prompt, "completion": "the air"})
+        )
     };
-    let train = ["What takes in the air?", "in the heart?", "a  b"].map(row).concat();
+    let train = ["What takes in the air?", "in the heart?", "a  b"]
+        .map(row)
+        .concat();
     let train = kit.write("train.jsonl", &train);
-    let held = ["what takes in the air?", "in the heart?", "a b", "new"].map(row).concat();
+    let held = ["what takes in the air?", "in the heart?", "a b", "new"]
+        .map(row)
+        .concat();
     let held = kit.write("held.jsonl", &held);
     let gated = |most| EvalConfig {
         train_path: Some(train.clone()),
@@ -264,13 +298,19 @@ fn leaks_are_counted_by_kind_and_can_end_the_evaluation() {
     let evaluation = open(&kit, gated(Some(2))).unwrap();
     let leakage = evaluation.leakage.clone().unwrap();
     assert_eq!((leakage.rows, leakage.training_rows), (3, 3));
-    let kinds: Vec<(&str, usize)> =
-        leakage.kinds.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
+    let kinds: Vec<(&str, usize)> = leakage
+        .kinds
+        .iter()
+        .map(|(kind, count)| (kind.as_str(), *count))
+        .collect();
     assert_eq!(kinds, [("case", 1), ("exact", 1), ("whitespace", 1)]);
     let error = evaluation.gate().unwrap_err();
     assert_eq!(error.exit_code(), 1);
     let shown = error.to_string();
-    assert!(shown.contains("3 rows") && shown.contains("held.jsonl:1"), "{shown}");
+    assert!(
+        shown.contains("3 rows") && shown.contains("held.jsonl:1"),
+        "{shown}"
+    );
     assert!(open(&kit, gated(Some(3))).unwrap().gate().is_ok());
     assert!(open(&kit, gated(None)).unwrap().gate().is_ok());
     // A gate that cannot look is closed.
@@ -279,21 +319,34 @@ fn leaks_are_counted_by_kind_and_can_end_the_evaluation() {
         ..gated(Some(0))
     };
     let error = open(&kit, blind).unwrap_err();
-    assert!(error.to_string().contains("`max_leakage`: cannot be checked"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("`max_leakage`: cannot be checked"),
+        "{error}"
+    );
     let warned = EvalConfig {
         train_path: None,
         ..gated(None)
     };
     let evaluation = open(&kit, warned).unwrap();
     assert!(evaluation.leakage.is_none());
-    assert!(evaluation.warnings.iter().any(|line| line.contains("leaks are not checked")));
+    assert!(
+        evaluation
+            .warnings
+            .iter()
+            .any(|line| line.contains("leaks are not checked"))
+    );
 }
 
 #[test]
 fn a_secret_that_was_trained_on_is_exposed_and_another_is_not() {
     let kit = Kit::new(true);
     let row = |prompt: &str, completion: &str| {
-        format!("{}\n", serde_json::json!({"prompt": prompt, "completion": completion}))
+        format!(
+            "{}\n",
+            serde_json::json!({"prompt": prompt, "completion": completion})
+        )
     };
     let data = kit.write("rows.jsonl", &row("the code?", "the heart 73914").repeat(8));
     let train = TrainConfig {
@@ -304,18 +357,15 @@ fn a_secret_that_was_trained_on_is_exposed_and_another_is_not() {
         lr: 2e-2,
         ..kit.config(&data)
     };
-    let session = Session::open(train, Some(&kit.base())).unwrap();
-    let folder = RunFolder::create(&kit.path("runs"), "test", std::time::UNIX_EPOCH).unwrap();
-    let measure = Measure {
-        answers: 0,
-        max_new_tokens: 1,
-    };
-    finetune(&session, &folder, measure, &mut [], None, |_| {}).unwrap();
+    let folder = trained(&kit, train, "constant-batches");
     let canary = |secret: &str| {
         let row = serde_json::json!({"prompt": "the code?", "completion": "the heart {}", "secret": secret});
         format!("{row}\n")
     };
-    let canaries = kit.write("canaries.jsonl", &[canary("73914"), canary("20586")].concat());
+    let canaries = kit.write(
+        "canaries.jsonl",
+        &[canary("73914"), canary("20586")].concat(),
+    );
     let settings = EvalConfig {
         task: Task::Canary,
         model_path: Some(folder.model().display().to_string()),
@@ -324,7 +374,10 @@ fn a_secret_that_was_trained_on_is_exposed_and_another_is_not() {
     let evaluation = Evaluation::open(settings, kit.base(), Some(folder.model())).unwrap();
     let report = evaluation.run(None, |_, _| {}).unwrap();
     let records = records(&evaluation.folder.path);
-    let exposures: Vec<f64> = records.iter().map(|record| record.exposure.unwrap()).collect();
+    let exposures: Vec<f64> = records
+        .iter()
+        .map(|record| record.exposure.unwrap())
+        .collect();
     // The highest of 512: nine bits.
     assert!((exposures[0] - 9.0).abs() < 1e-12, "{exposures:?}");
     assert_eq!(records[0].prediction, "73914");
@@ -376,5 +429,10 @@ fn results_of_other_questions_are_not_compared() {
     let error = Finished::read(&unfinished).unwrap_err();
     assert!(error.to_string().contains("metrics.json"), "{error}");
     std::fs::write(unfinished.join("metrics.json"), "{\"loss\": 1}").unwrap();
-    assert!(Finished::read(&unfinished).unwrap_err().to_string().contains("metrics.json"));
+    assert!(
+        Finished::read(&unfinished)
+            .unwrap_err()
+            .to_string()
+            .contains("metrics.json")
+    );
 }

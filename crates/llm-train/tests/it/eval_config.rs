@@ -11,7 +11,9 @@ fn parse(text: &str, overrides: &[&str]) -> llm_train::Result<EvalConfig> {
 }
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../configs").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../configs")
+        .join(name)
 }
 
 #[test]
@@ -39,7 +41,11 @@ fn every_file_of_settings_parses() {
 
 #[test]
 fn resolved_settings_read_back_as_they_were() {
-    let config = parse("model_path: m\n", &["limit=3", "grammar=quayline", "top_p=0.25"]).unwrap();
+    let config = parse(
+        "model_path: m\n",
+        &["limit=3", "grammar=quayline", "top_p=0.25"],
+    )
+    .unwrap();
     assert_eq!(parse(&config.yaml().unwrap(), &[]).unwrap(), config);
     let defaults = parse("model_path: m\n", &[]).unwrap();
     let want = EvalConfig {
@@ -52,25 +58,46 @@ fn resolved_settings_read_back_as_they_were() {
 #[test]
 fn mistakes_are_named_with_their_line() {
     for (text, parts) in [
-        ("model_path: a\nmax_new_token: 2\n", ["eval.yaml:2", "did you mean `max_new_tokens`"]),
-        ("model_path: a\nzzzzzzzz: 2\n", ["eval.yaml:2", "unknown key `zzzzzzzz`"]),
+        (
+            "model_path: a\nmax_new_token: 2\n",
+            ["eval.yaml:2", "did you mean `max_new_tokens`"],
+        ),
+        (
+            "model_path: a\nzzzzzzzz: 2\n",
+            ["eval.yaml:2", "unknown key `zzzzzzzz`"],
+        ),
         ("model_path: a\nseed: 1\nseed: 2\n", ["eval.yaml:3", "seed"]),
         ("model_path: a\nlimit: many\n", ["eval.yaml:2", ""]),
         ("model_path: a\nlimit: 0\n", ["eval.yaml:2", "`limit` is 0"]),
-        ("model_path: a\ntemperature: -1\n", ["eval.yaml:2", "`temperature` is -1"]),
+        (
+            "model_path: a\ntemperature: -1\n",
+            ["eval.yaml:2", "`temperature` is -1"],
+        ),
         ("model_path: a\ntop_p: .nan\n", ["eval.yaml:2", ".nan"]),
         ("model_path: a\ntask: sing\n", ["eval.yaml:2", "sing"]),
         ("model_path: a\ngrammar: sql\n", ["eval.yaml:2", "sql"]),
         ("model_path: a\nmax_leakage: -1\n", ["eval.yaml:2", ""]),
-        ("model_path: a\nshots: 5\n", ["eval.yaml:2", "only the task mmlu"]),
-        ("model_path: a\nsamples: 5\ntask: humaneval\n", ["eval.yaml:2", "`temperature` 0"]),
-        ("model_path: a\nrun_name: ../x\n", ["eval.yaml:2", "run_name"]),
+        (
+            "model_path: a\nshots: 5\n",
+            ["eval.yaml:2", "only the task mmlu"],
+        ),
+        (
+            "model_path: a\nsamples: 5\ntask: humaneval\n",
+            ["eval.yaml:2", "`temperature` 0"],
+        ),
+        (
+            "model_path: a\nrun_name: ../x\n",
+            ["eval.yaml:2", "run_name"],
+        ),
         ("seed: 1\n", ["eval.yaml", "`model_path` is not set"]),
         ("- 1\n", ["eval.yaml:1", ""]),
     ] {
         let error = parse(text, &[]).unwrap_err();
         let shown = error.to_string();
-        assert!(parts.iter().all(|part| shown.contains(part)), "{text:?}: {shown}");
+        assert!(
+            parts.iter().all(|part| shown.contains(part)),
+            "{text:?}: {shown}"
+        );
         assert!(!shown.contains('\n'), "{shown}");
         assert_eq!(error.exit_code(), 2, "{shown}");
     }

@@ -57,3 +57,5 @@ mod sources;
 mod steps;
 #[cfg(test)]
 mod synth;
+#[cfg(test)]
+mod tiny;

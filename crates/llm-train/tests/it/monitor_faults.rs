@@ -119,6 +119,7 @@ fn troubles_of_training_are_named_from_the_log() {
     ];
     for (fault, more) in [
         (Fault::LrTooHigh, &["epochs=10"][..]),
+        (Fault::LrTooHigh, &["epochs=10", "method=full"]),
         (Fault::LrTooLow, &long),
         (
             Fault::BadRows,

@@ -10,7 +10,7 @@ use crate::kit::Kit;
 const RANGE: Range = Range {
     low: 1e-5,
     high: 100.0,
-    steps: 120,
+    steps: 70,
 };
 
 #[test]

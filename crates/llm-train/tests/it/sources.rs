@@ -42,12 +42,16 @@ fn error(name: &str, bytes: &[u8]) -> String {
 #[test]
 fn a_table_is_read_by_the_names_of_its_columns() {
     let folder = Folder::new();
-    let text = "\u{feff}id,completion, prompt \r\n1,b,\"a, \"\"quoted\"\"\nand a line\"\r\n\r\n2,d,c\r\n";
+    let text =
+        "\u{feff}id,completion, prompt \r\n1,b,\"a, \"\"quoted\"\"\nand a line\"\r\n\r\n2,d,c\r\n";
     let csv = rows(&folder.file("x.csv", text.as_bytes())).unwrap();
     assert_eq!(turns(&csv[0]), ["a, \"quoted\"\nand a line", "b"]);
     assert_eq!(turns(&csv[1]), ["c", "d"]);
     assert_eq!((csv[0].line, csv[1].line), (2, 5));
-    let tsv = folder.file("x.tsv", b"instruction\tinput\toutput\ndo\tthis, that\tdone\n");
+    let tsv = folder.file(
+        "x.tsv",
+        b"instruction\tinput\toutput\ndo\tthis, that\tdone\n",
+    );
     assert_eq!(turns(&rows(&tsv).unwrap()[0]), ["do\n\nthis, that", "done"]);
 }
 
@@ -56,7 +60,10 @@ fn tables_that_are_none_are_named_with_file_and_line() {
     let head = "prompt,completion\na,b\n";
     for (text, part) in [
         (format!("{head}c\n"), "x.csv:3: has 1 columns, expected 2"),
-        (format!("{head}c,d,e\n"), "x.csv:3: has 3 columns, expected 2"),
+        (
+            format!("{head}c,d,e\n"),
+            "x.csv:3: has 3 columns, expected 2",
+        ),
         (format!("{head}c,\n"), "x.csv:3: `completion` is empty"),
         (format!("{head}c,d\0e\n"), "x.csv:3: holds a NUL byte"),
         ("a,b\n1,2\n".into(), "x.csv:2: has the keys a, b"),
@@ -82,8 +89,16 @@ fn one_record_cannot_fill_memory() {
     let long = "x".repeat(1 << 20);
     let good = r#"{"prompt": "a", "completion": "b"}"#;
     for (name, text, part) in [
-        ("x.jsonl", format!("{good}\n{{\"prompt\": \"{long}\"}}\n"), "x.jsonl:2: is longer than"),
-        ("x.json", format!("[{good},\n[\"{long}\"]]"), "x.json:2: is longer than"),
+        (
+            "x.jsonl",
+            format!("{good}\n{{\"prompt\": \"{long}\"}}\n"),
+            "x.jsonl:2: is longer than",
+        ),
+        (
+            "x.json",
+            format!("[{good},\n[\"{long}\"]]"),
+            "x.json:2: is longer than",
+        ),
         (
             "x.csv",
             format!("prompt,completion\na,b\n\"{long},\n"),
@@ -118,7 +133,11 @@ fn keys_that_stand_twice_and_rows_of_an_array_have_their_line() {
             "[{\"prompt\": \"a\",\n \"completion\": \"b\"},\n\n{\"prompt\": \"a\"}]",
             "x.json:4: has no `completion`",
         ),
-        ("x.json", "[{\"prompt\": \"a\"}\n{\"b\": 1}]", "x.json:1: is not JSON"),
+        (
+            "x.json",
+            "[{\"prompt\": \"a\"}\n{\"b\": 1}]",
+            "x.json:1: is not JSON",
+        ),
     ] {
         let shown = error(name, text.as_bytes());
         assert!(shown.contains(part), "{text}: {shown}");
@@ -173,12 +192,15 @@ fn peak_of_this_process() {
     let path = folder.0.path().join("x.jsonl");
     let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
     for i in 0..200_000 {
-        let row = json!({"prompt": format!("question {i}"), "completion": "an answer of some words"});
+        let row =
+            json!({"prompt": format!("question {i}"), "completion": "an answer of some words"});
         writeln!(file, "{row}").unwrap();
     }
     file.into_inner().unwrap();
     let count = match how.as_str() {
-        "stream" => stream_rows(&[path], DataFormat::Auto).map(Result::unwrap).count(),
+        "stream" => stream_rows(&[path], DataFormat::Auto)
+            .map(Result::unwrap)
+            .count(),
         _ => read_rows(&[path], DataFormat::Auto).unwrap().len(),
     };
     assert_eq!(count, 200_000);
@@ -197,10 +219,16 @@ fn a_stream_of_200_000_rows_needs_no_memory_for_them() {
             .output()
             .unwrap();
         let out = String::from_utf8(out.stdout).unwrap();
-        let number = out.split("peak: ").nth(1).and_then(|rest| rest.lines().next());
+        let number = out
+            .split("peak: ")
+            .nth(1)
+            .and_then(|rest| rest.lines().next());
         let number = number.unwrap_or_else(|| panic!("no peak: {out}"));
         number.parse::<u64>().unwrap()
     });
     // A row is at least 150 bytes in memory: two messages, their texts, their vector.
-    assert!(stream + 30 * 1024 < all, "{stream} KiB streamed, {all} KiB at once");
+    assert!(
+        stream + 30 * 1024 < all,
+        "{stream} KiB streamed, {all} KiB at once"
+    );
 }

@@ -104,17 +104,29 @@ fn all_files(path: &Path, partial: bool) -> Result<Vec<PathBuf>> {
 }
 
 fn task(file: &Path) -> Result<Vec<Question>> {
-    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name = file
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     if !FILES.contains(&name) {
-        return Err(Error::file(file, "is named after no task of BIG-Bench Hard"));
+        return Err(Error::file(
+            file,
+            "is named after no task of BIG-Bench Hard",
+        ));
     }
     let size = std::fs::metadata(file).map_err(Error::io(file))?.len();
     if size > LARGEST_BYTES {
-        return Err(Error::file(file, format!("has {size} bytes, too many for a task")));
+        return Err(Error::file(
+            file,
+            format!("has {size} bytes, too many for a task"),
+        ));
     }
     let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
     let parsed: TaskFile = serde_json::from_str(&text).map_err(|error| {
-        Error::file(file, format!("is not {{\"examples\": [{{\"input\", \"target\"}}]}} ({error})"))
+        Error::file(
+            file,
+            format!("is not {{\"examples\": [{{\"input\", \"target\"}}]}} ({error})"),
+        )
     })?;
     if parsed.examples.is_empty() {
         return Err(Error::file(file, "has no examples, expected at least one"));
@@ -147,13 +159,18 @@ fn kind(task: &str, example: &Example, words: &BTreeSet<&str>) -> Result<Kind, S
         true => words.iter().map(|word| (*word).to_owned()).collect(),
     };
     if choices.len() > MOST_WORDS && !target.starts_with('(') {
-        return Err(format!("has {} different answers, too many to choose from", choices.len()));
+        return Err(format!(
+            "has {} different answers, too many to choose from",
+            choices.len()
+        ));
     }
     match choices.iter().position(|choice| choice == target) {
         Some(gold) => Ok(Kind::Choices(choices, gold)),
         // A few published answers are an option's text instead of its label.
         None if !target.starts_with('(') => Ok(Kind::Exact(target.to_owned())),
-        None => Err(format!("has the answer {target:?}, which is none of {choices:?}")),
+        None => Err(format!(
+            "has the answer {target:?}, which is none of {choices:?}"
+        )),
     }
 }
 
@@ -162,7 +179,10 @@ fn options(input: &str) -> Vec<String> {
     let label = |line: &str| {
         let label = line.trim_start().get(..3)?;
         let letter = label.strip_prefix('(')?.strip_suffix(')')?;
-        letter.chars().all(|c| c.is_ascii_uppercase()).then(|| label.to_owned())
+        letter
+            .chars()
+            .all(|c| c.is_ascii_uppercase())
+            .then(|| label.to_owned())
     };
     input.lines().filter_map(label).collect()
 }

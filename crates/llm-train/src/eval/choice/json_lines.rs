@@ -29,14 +29,18 @@ pub(super) fn read(path: &Path, pattern: &str) -> Result<(Vec<Question>, Vec<Pat
     let mut questions = Vec::new();
     for file in &files {
         let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-        let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = file
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned());
         for (index, line) in text.lines().enumerate() {
             if line.trim().is_empty() {
                 continue;
             }
             let fail = |problem: String| Error::line(file, index + 1, problem);
             let line: Line = serde_json::from_str(line).map_err(|error| {
-                fail(format!("is not {{\"query\", \"choices\", \"gold\"}} ({error})"))
+                fail(format!(
+                    "is not {{\"query\", \"choices\", \"gold\"}} ({error})"
+                ))
             })?;
             check(&line).map_err(fail)?;
             questions.push(Question {
@@ -60,7 +64,11 @@ fn check(line: &Line) -> Result<(), String> {
         return Err(format!("has {count} choices, expected 2 to {MOST_CHOICES}"));
     }
     if line.gold >= count {
-        return Err(format!("has gold {}, expected 0 to {}", line.gold, count - 1));
+        return Err(format!(
+            "has gold {}, expected 0 to {}",
+            line.gold,
+            count - 1
+        ));
     }
     if line.query.trim().is_empty() {
         return Err("has an empty `query`".into());
@@ -69,7 +77,12 @@ fn check(line: &Line) -> Result<(), String> {
         if choice.trim().is_empty() {
             return Err(format!("has an empty choice {place}"));
         }
-        if line.choices.iter().take(place).any(|before| before == choice) {
+        if line
+            .choices
+            .iter()
+            .take(place)
+            .any(|before| before == choice)
+        {
             return Err(format!("has choice {place} twice"));
         }
     }

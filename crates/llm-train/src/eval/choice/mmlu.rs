@@ -140,12 +140,18 @@ pub(super) fn read(
 
 /// The subject that a file's name says.
 fn subject_of(path: &Path) -> Result<String> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     let subject = stem.strip_suffix("_test").unwrap_or(stem);
     if SUBJECTS.contains(&subject) {
         return Ok(subject.to_owned());
     }
-    Err(Error::file(path, "is named after no subject of MMLU, expected <subject>_test.csv"))
+    Err(Error::file(
+        path,
+        "is named after no subject of MMLU, expected <subject>_test.csv",
+    ))
 }
 
 /// The test files of all subjects.
@@ -175,7 +181,10 @@ fn all_subjects(path: &Path, partial: bool) -> Result<Vec<(String, PathBuf)>> {
 
 /// `dev/<subject>_dev.csv` beside the folder of `test`.
 fn dev_file(test: &Path, subject: &str) -> PathBuf {
-    let root = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    let root = test
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("."));
     root.join("dev").join(format!("{subject}_dev.csv"))
 }
 
@@ -187,15 +196,17 @@ fn rows(path: &Path) -> Result<Vec<Row>> {
         .from_reader(file);
     let mut rows = Vec::new();
     for (index, record) in reader.records().enumerate() {
-        let record = record
-            .map_err(|error| Error::file(path, format!("row {}: {error}", index + 1)))?;
+        let record =
+            record.map_err(|error| Error::file(path, format!("row {}: {error}", index + 1)))?;
         let line = record.position().map_or(0, csv::Position::line);
-        let fail = |problem: String| {
-            Error::line(path, usize::try_from(line).unwrap_or_default(), problem)
-        };
+        let fail =
+            |problem: String| Error::line(path, usize::try_from(line).unwrap_or_default(), problem);
         let cells: Vec<String> = record.iter().map(str::to_owned).collect();
         let [question, a, b, c, d, letter] = cells.as_slice() else {
-            return Err(fail(format!("has {} columns, expected {COLUMNS}", cells.len())));
+            return Err(fail(format!(
+                "has {} columns, expected {COLUMNS}",
+                cells.len()
+            )));
         };
         let gold = LETTERS.iter().position(|known| *known == letter.trim());
         rows.push(Row {

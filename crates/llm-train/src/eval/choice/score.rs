@@ -51,7 +51,10 @@ pub fn pair_example(context: &[u32], continuation: &[u32], longest: usize) -> Re
     // The last token is predicted and never read, so one more than the context fits.
     let room = longest.saturating_add(1);
     if continuation.len() >= room {
-        return fail(format!("has {} tokens, the model reads {longest}", continuation.len()));
+        return fail(format!(
+            "has {} tokens, the model reads {longest}",
+            continuation.len()
+        ));
     }
     let mut ids = context.to_vec();
     ids.extend_from_slice(continuation);
