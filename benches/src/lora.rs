@@ -76,7 +76,16 @@ impl LoraShape {
     /// # Errors
     /// As [`LoraShape::model`].
     pub fn label(&self) -> Result<String> {
-        let (config, Self { batch, tokens, r, dtype, .. }) = (self.model()?, self);
+        let (
+            config,
+            Self {
+                batch,
+                tokens,
+                r,
+                dtype,
+                ..
+            },
+        ) = (self.model()?, self);
         let (l, c) = (config.num_hidden_layers, config.hidden_size);
         Ok(format!("{dtype}/L={l}/C={c}/T={tokens}/B={batch}/R={r}"))
     }

@@ -51,7 +51,12 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn faults() -> u64 {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect();
         fields[7].parse().unwrap() // minor faults, field 10 of proc(5)
     }
 
@@ -74,6 +79,10 @@ mod tests {
         let before = faults();
         std::thread::sleep(std::time::Duration::from_millis(200));
         step();
-        assert!(faults() - before < ELSEWHERE, "{} faults", faults() - before);
+        assert!(
+            faults() - before < ELSEWHERE,
+            "{} faults",
+            faults() - before
+        );
     }
 }

@@ -145,7 +145,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     if let Some(path) = &args.trace {
-        let all = rows.iter().filter_map(|row| Some((row.name.as_str(), row.profile.as_ref()?)));
+        let all = rows
+            .iter()
+            .filter_map(|row| Some((row.name.as_str(), row.profile.as_ref()?)));
         crate::trace::write(path, all)?;
     }
     let mut screen = llm_show::stdout_screen(&args.tool.look);

@@ -163,7 +163,12 @@ mod tests {
     #[test]
     fn an_interval_of_one_set_is_around_its_own_ratio() {
         let part = |sum, weight| Part { sum, weight };
-        let rows = [part(1.0, 4.0), part(0.0, 1.0), part(3.0, 3.0), part(1.0, 2.0)];
+        let rows = [
+            part(1.0, 4.0),
+            part(0.0, 1.0),
+            part(3.0, 3.0),
+            part(1.0, 2.0),
+        ];
         let found = interval(&rows, 2000, 7).unwrap();
         assert_eq!(found.value, 0.5);
         assert!((0.0..0.5).contains(&found.low) && found.high > 0.5 && found.high <= 1.0);

@@ -131,13 +131,9 @@ impl Attention {
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Result<Tensor> {
-        if let (Qkv::Packed(packed), None, None, None, None) = (
-            &self.qkv,
-            &cache,
-            &self.qk_norm,
-            at.rope,
-            pass.segments(),
-        ) {
+        if let (Qkv::Packed(packed), None, None, None, None) =
+            (&self.qkv, &cache, &self.qk_norm, at.rope, pass.segments())
+        {
             // Nothing happens to q, k and v between projection and attention.
             let qkv = packed.forward(x, pass)?;
             let (h, k) = (self.heads, self.kv_heads);
@@ -159,9 +155,10 @@ impl Attention {
                     None => (k, v),
                 };
                 match segments {
-                    Some(segments) => pass
-                        .ops
-                        .segmented_attention([&q, &k, &v], &self.spec, segments)?,
+                    Some(segments) => {
+                        pass.ops
+                            .segmented_attention([&q, &k, &v], &self.spec, segments)?
+                    }
                     None => pass.ops.causal_attention(&q, &k, &v, &self.spec)?,
                 }
             }
@@ -174,11 +171,13 @@ impl Attention {
     fn placing<'a>(&'a self, at: &Positions<'a>) -> Option<Placing<'a>> {
         let norms = match &self.qk_norm {
             None => None,
-            Some((Norm::Rms { weight: q, eps }, Norm::Rms { weight: k, eps: same }))
-                if eps == same =>
-            {
-                Some((q, k, *eps))
-            }
+            Some((
+                Norm::Rms { weight: q, eps },
+                Norm::Rms {
+                    weight: k,
+                    eps: same,
+                },
+            )) if eps == same => Some((q, k, *eps)),
             Some(_) => return None,
         };
         let (rope, offset) = (at.rope?, at.offset);

@@ -11,7 +11,9 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 
 use super::frozen::{Base, PackedWeight};
 use super::linear::{Sizes, check};
-use super::slices::{check_eps, float_type, gradient, last_axis, output, saved, values, with_values};
+use super::slices::{
+    check_eps, float_type, gradient, last_axis, output, saved, values, with_values,
+};
 use super::{Ops, tape};
 use crate::Result;
 use crate::dims::expect_shape;
@@ -163,7 +165,10 @@ impl<E: Real> CustomOp1 for Op<E> {
             let (d_gate, d_up) = swiglu_backward(gate, up, &d_gated);
             drop(d_gated);
             let mut d_normed = self.up.input_gradient(&d_up, None, wide)?;
-            add_in_place(&mut d_normed, &self.gate.input_gradient(&d_gate, None, wide)?);
+            add_in_place(
+                &mut d_normed,
+                &self.gate.input_gradient(&d_gate, None, wide)?,
+            );
             let mut dx = self.norm().backward(x, stats, &d_normed).x;
             add_in_place(&mut dx, dy);
             Ok(dx)

@@ -77,7 +77,10 @@ pub(super) fn placed_attention(
     check(q, k, v, spec)?;
     let (d, turns) = angles(q, placing.rope, placing.offset)?;
     if q.dim(1)? != k.dim(1)? {
-        return Err(Error::input(NAME, "has other numbers of queries and keys to place"));
+        return Err(Error::input(
+            NAME,
+            "has other numbers of queries and keys to place",
+        ));
     }
     check_eps(NAME, eps)?;
     for norm in &norms {

@@ -142,7 +142,8 @@ fn a_projection_into_the_stream_is_projection_and_sum() {
 
 /// Queries, keys and values of two texts, and the norms of queries and keys.
 fn heads(tokens: usize, dtype: DType) -> ([Var; 3], [Var; 2]) {
-    let qkv = [(1, 4), (2, 2), (3, 2)].map(|(seed, heads)| var(seed, &[2, tokens, heads, 6], dtype));
+    let qkv =
+        [(1, 4), (2, 2), (3, 2)].map(|(seed, heads)| var(seed, &[2, tokens, heads, 6], dtype));
     (qkv, [4, 5].map(|seed| var(seed, &[6], dtype)))
 }
 
@@ -176,7 +177,8 @@ fn heads_placed_on_the_way_are_placed_heads() {
                         };
                         ops.rope(&x, &table, 9).unwrap()
                     };
-                    ops.causal_attention(&place(&q, 0), &place(&k, 1), &v, &SPEC).unwrap()
+                    ops.causal_attention(&place(&q, 0), &place(&k, 1), &v, &SPEC)
+                        .unwrap()
                 });
                 assert_eq!(node, chain, "{dtype:?}, {tokens} tokens");
             }
@@ -193,11 +195,18 @@ fn norms_of_heads_that_train_get_gradients() {
         rope: &table,
         offset: 0,
     };
-    let (y, tape) =
-        record(|| Ops::Fused.placed_attention([&q, &k, &v], &placing, &SPEC).unwrap());
+    let (y, tape) = record(|| {
+        Ops::Fused
+            .placed_attention([&q, &k, &v], &placing, &SPEC)
+            .unwrap()
+    });
     let gradients = tape.backward(&y).unwrap();
     for var in [&q, &k, &v, &q_norm, &k_norm] {
-        assert!(values(gradients.get(var).unwrap()).iter().any(|&x| x != 0.0));
+        assert!(
+            values(gradients.get(var).unwrap())
+                .iter()
+                .any(|&x| x != 0.0)
+        );
     }
 }
 
@@ -211,8 +220,8 @@ fn composed_says_the_same() {
     let dtype = DType::F64;
     let weights = Weights::new(dtype, dtype);
     let x = random(6, &[9, C], dtype);
-    let [fused, composed] = [Ops::Fused, Ops::Composed]
-        .map(|ops| ops.gated_mlp(&x, &weights.mlp()).unwrap());
+    let [fused, composed] =
+        [Ops::Fused, Ops::Composed].map(|ops| ops.gated_mlp(&x, &weights.mlp()).unwrap());
     close(&fused, &composed);
     let inner = random(7, &[9, F], dtype);
     let [fused, composed] = [Ops::Fused, Ops::Composed].map(|ops| {

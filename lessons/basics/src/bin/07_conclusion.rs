@@ -75,7 +75,10 @@ fn run(lesson: &mut Lesson, own: &Own) -> anyhow::Result<()> {
     // Measured with h = 1e-5 in f64.
     lesson.check("measured slope / promised slope - 1", kept - 1.0, 1e-6);
     let still = gradients.still(1e-12).join(", ");
-    lesson.say(&format!("Tensors without a gradient: {}", if still.is_empty() { "none" } else { &still }));
+    lesson.say(&format!(
+        "Tensors without a gradient: {}",
+        if still.is_empty() { "none" } else { &still }
+    ));
     stack(lesson)?;
     lesson.solution(7_087_872.0, 0.0);
     Ok(())

@@ -115,7 +115,8 @@ fn train(lesson: &mut Lesson, windows: &[&[u32]], own: &Own) -> Result<(TinyGpt,
     let optimizer = AdamW::new(&parameters, Default::default(), |_, _| false)?;
     let (kind, lr, total_steps) = (ScheduleKind::Constant, 0.01, own.epochs);
     let schedule = Schedule { kind, max_lr: lr, min_lr: lr, warmup_steps: 0, total_steps };
-    let mut stepper = Stepper { parameters, optimizer, schedule, max_grad_norm: None, scaler: None };
+    let mut stepper =
+        Stepper { parameters, optimizer, schedule, max_grad_norm: None, scaler: None };
     let loss = || model.loss(windows, &Pass::eval(Ops::Fused));
     let mut losses = Vec::new();
     for epoch in 1..=own.epochs {
