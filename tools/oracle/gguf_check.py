@@ -4,7 +4,8 @@
 
 Exports FOLDER in every type with `deeper export gguf`. For each file: the package `gguf` reads it and
 its weights are near the folder's; llama.cpp (llama-cpp-python) loads it, cuts texts into the same
-tokens as tokenizers, and its mean loss on a text is printed beside that of F32. At F16, 20 prompts
+tokens as tokenizers, and its mean loss on a text is printed beside that of F32. Files of fewer bits
+hold the types and bytes that llama.cpp's quantizer makes of our F32 file. At F16, 20 prompts
 are continued greedily by 64 tokens and compared with ours on the same weights (the folder rounded
 to F16); a first difference counts when the two best logits are more than 1e-4 apart.
 
@@ -13,6 +14,7 @@ family, the Llama with a SentencePiece tokenizer made here. Exits with 1 when so
 """
 
 import argparse
+import ctypes
 import json
 import pathlib
 import subprocess
@@ -80,7 +82,7 @@ def loss(model, ids):
 def check_types(deeper, folder, work, text):
     """All types of one folder; whether they are fine."""
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    # SentencePiece and llama.cpp put a space before a text that starts with one, `Metaspace` does not
+    # SentencePiece and llama.cpp put a space before a text that starts with one, Metaspace does not
     metaspace = "Metaspace" in (folder / "tokenizer.json").read_text()
     texts = [t.lstrip() for t in TEXTS] if metaspace else TEXTS
     context = json.loads((folder / "config.json").read_text())
@@ -113,6 +115,30 @@ def check_types(deeper, folder, work, text):
             f"tokens {'same' if same else 'DIFFER'}  {'/'.join(names)}"
         )
     return fine
+
+
+def check_quantize(work):
+    """Our files of fewer bits against llama.cpp's own, made from our F32 file."""
+    fine = True
+    for kind in ["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]:
+        params = llama_cpp.llama_model_quantize_default_params()
+        params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
+        theirs = work / f"theirs-{kind}.gguf"
+        code = llama_cpp.llama_model_quantize(
+            str(work / "F32.gguf").encode(), str(theirs).encode(), ctypes.byref(params)
+        )
+        assert code == 0, kind
+        ours = {t.name: t for t in gguf.GGUFReader(work / f"{kind}.gguf").tensors}
+        same = types = 0
+        tensors = gguf.GGUFReader(theirs).tensors
+        for tensor in tensors:
+            own = ours.pop(tensor.name)
+            types += own.tensor_type == tensor.tensor_type
+            same += np.array_equal(own.data, tensor.data)
+        total = len(tensors)
+        fine &= not ours and types == same == total
+        print(f"{kind:7} by llama.cpp: {types} types and {same} of {total} tensors are equal")
+    return bool(fine)
 
 
 def rounded(folder, work):
@@ -151,8 +177,8 @@ def greedy(model, ids):
 def check_greedy(deeper, folder, work):
     """20 prompts at F16, 64 tokens each; whether nothing but ties differs.
 
-    All 64 are compared through `deeper logits` over prompt and continuation: greedy continuations are
-    the same when the best token is at each place. `deeper generate`, which stops at an end, has to
+    All 64 are compared through `deeper logits` over prompt and continuation: greedy continuations
+    are the same when the best token is at each place. `deeper generate`, which stops at an end, has to
     write the same text up to there.
     """
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -263,6 +289,7 @@ def random_models(deeper, work, text):
         out = work / f"{name}-files"
         out.mkdir()
         fine &= check_types(deeper, place, out, text)
+        fine &= check_quantize(out)
         fine &= check_logits(model, place, out)
     return fine
 
@@ -298,6 +325,7 @@ def main():
         else:
             print(args.model.name)
             fine = check_types(args.deeper, args.model, work, text)
+            fine &= check_quantize(work)
             fine &= check_greedy(args.deeper, args.model, work)
     print("ok" if fine else "FAILED")
     sys.exit(not fine)

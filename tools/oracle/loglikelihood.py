@@ -3,12 +3,13 @@
     python tools/oracle/loglikelihood.py [--harness]
 
 The model is output_models/deeper-base, the pairs are questions of data/suites and some that are
-hard to cut into tokens. `--harness` also scores them with lm-eval (pip install lm-eval) and fails
+hard to cut into tokens; with them goes the perplexity of a text in windows of 64 tokens. `--harness` also scores them with lm-eval (pip install lm-eval) and fails
 unless both agree to 1e-4.
 """
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "output_models" / "deeper-base"
 OUT = ROOT / "crates" / "llm-train" / "tests" / "fixtures" / "loglikelihood.json"
 TOLERANCE = 1e-4
+WINDOW = 64
 HARD = [
     ("", "Once there was a baker."),
     ("", " the"),
@@ -69,6 +71,16 @@ def score(model, before, after, longest):
     return float(log_p.gather(-1, torch.tensor(after)[:, None]).sum())
 
 
+def perplexity(tokenizer, model, text, window):
+    """Of one document: each token but the first is predicted once, from at most `window` before it."""
+    ids = encode(tokenizer, text) + [tokenizer.convert_tokens_to_ids("<|endoftext|>")]
+    nats = 0.0
+    for start in range(0, len(ids) - 1, window):
+        part = ids[start : start + window + 1]
+        nats -= score(model, part[:1], part[1:], window)
+    return math.exp(nats / (len(ids) - 1))
+
+
 def harness(found, scores):
     """Fails unless lm-eval scores the pairs alike (it reads special tokens in text, so those are left out)."""
     from lm_eval.api.instance import Instance
@@ -103,7 +115,9 @@ def main():
             }
         )
     assert len(cases) == 51  # 50 for lm-eval, and one that it reads otherwise
-    OUT.write_text(json.dumps(cases, ensure_ascii=False, indent=0) + "\n")
+    text = "\n".join(context + continuation for context, continuation in found[:-1]) + "\n"
+    whole = {"pairs": cases, "text": text, "window": WINDOW, "perplexity": perplexity(tokenizer, model, text, WINDOW)}
+    OUT.write_text(json.dumps(whole, ensure_ascii=False, indent=0) + "\n")
     if args.harness:
         harness(found, scores)
 

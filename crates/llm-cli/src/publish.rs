@@ -56,7 +56,7 @@ pub(crate) struct PublishArgs {
 }
 
 pub(crate) fn run(args: &PublishArgs) -> Result<()> {
-    let id = HubId::parse(&args.repo)?;
+    let id = repository(&args.repo)?;
     let variable = |name: &str| std::env::var(name).ok();
     // Found first: a long list of hashes that ends with a missing token is a waste
     let token = match args.dry_run {
@@ -89,6 +89,19 @@ pub(crate) fn run(args: &PublishArgs) -> Result<()> {
         weather.note("nothing was sent (--dry-run)");
     }
     Ok(screen.finish()?)
+}
+
+/// The repository that `--repo` names.
+fn repository(repo: &str) -> Result<HubId> {
+    match HubId::parse(repo) {
+        Err(Error::Id { model, problem }) => {
+            let problem = format!("--repo `{model}` is not an id of the hub: {problem}");
+            Err(Complaint::new(problem)
+                .hint("pass name/model, such as me/my-model")
+                .into())
+        }
+        other => Ok(other?),
+    }
 }
 
 /// Writes a card where there is none and a licence was given.

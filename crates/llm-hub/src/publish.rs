@@ -257,10 +257,11 @@ fn send(
         client = client.endpoint(endpoint);
     }
     let client = client.build_sync().map_err(failed)?;
+    let repository = format!("{}/{}", id.org(), id.name());
     client
         .create_repository()
         .repo_type(RepoTypeModel)
-        .repo_id(format!("{}/{}", id.org(), id.name()))
+        .repo_id(&repository)
         .private(private)
         .exist_ok(true)
         .send()

@@ -262,6 +262,19 @@ impl Drop for Temporary {
     }
 }
 
+/// Removes a folder, first by its name, then its files: whoever is killed in between leaves a
+/// temporary name and never half a folder at `path`.
+///
+/// # Errors
+/// The disk refuses.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    let aside = Temporary::beside(path)?;
+    fault::point(path, "removing")?;
+    fs::rename(path, &aside.path).map_err(Error::io(path, "removing"))?;
+    let aside = aside.keep();
+    fs::remove_dir_all(&aside).map_err(Error::io(path, "removing"))
+}
+
 /// Removes what killed processes left in `folder` under temporary names; how many that were.
 ///
 /// Only for a folder that no living process writes to: the caller holds its lock.

@@ -119,7 +119,7 @@ impl Error {
         match self {
             Self::Missing { hint, .. } => hint.clone(),
             Self::Format { hint, .. } => Some(hint.clone()),
-            Self::Exists { .. } => Some("choose another folder, or ask to overwrite it".into()),
+            Self::Exists { .. } => Some("choose another name, or ask to overwrite it".into()),
             Self::Unsupported { .. } => Some(
                 "merge it with PEFT (`model.merge_and_unload()`) and load the merged folder".into(),
             ),

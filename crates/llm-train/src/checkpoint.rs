@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
-use llm_store::atomic::FolderWriter;
+use llm_store::atomic::{FolderWriter, remove_folder};
 use llm_store::safetensors::{SafetensorsFile, write};
 use serde::{Deserialize, Serialize};
 
@@ -152,7 +152,7 @@ impl Checkpoints {
         });
         let surplus = steps.len().saturating_sub(self.keep);
         for (_, path) in steps.into_iter().take(surplus) {
-            std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+            remove_folder(&path)?;
         }
         Ok(())
     }

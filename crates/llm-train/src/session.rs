@@ -118,14 +118,7 @@ impl Session {
         let (mut model, mut parameters) = load_model(&config, base, dtype, &chosen.device)?;
         model.set_products(products);
         codec.tokenizer.check_vocab(model.config().vocab_size)?;
-        let context = model.config().max_position_embeddings;
-        if config.max_length > context {
-            let problem = format!(
-                "is {}, but the model's context is {context}",
-                config.max_length
-            );
-            return Err(Error::input("`max_length`", problem));
-        }
+        check_length(&config, model.config().max_position_embeddings)?;
         let dataset = Dataset::read(&config, &codec)?;
         check_ids(&dataset, model.config().vocab_size)?;
         if config.trains_adapter() {
@@ -384,6 +377,16 @@ impl Session {
             &options,
         )?)
     }
+}
+
+/// Fails when rows may be longer than the model's context.
+fn check_length(config: &TrainConfig, context: usize) -> Result<()> {
+    if config.max_length <= context {
+        return Ok(());
+    }
+    let asked = config.max_length;
+    let problem = format!("is {asked}, but the model's context is {context}");
+    Err(Error::input("`max_length`", problem))
 }
 
 /// The beginning of a row up to a few supervised tokens.

@@ -46,17 +46,25 @@ pub(super) fn run(
             cells.len(),
             settings(&cell.settings)
         ));
-        results.push(run_cell(
-            args,
-            cell,
-            &folder.path.join(&cell.name),
-            signals,
-            weather,
-        )?);
+        let path = folder.path.join(&cell.name);
+        let done = run_cell(args, cell, &path, signals, weather);
+        results.push(done.map_err(|error| of_sweep(error, &folder))?);
         write(&folder, &results)?;
     }
     show(screen, &results);
     Ok(())
+}
+
+/// A run that was asked to stop is gone on with as a part of its sweep: the hint names that.
+fn of_sweep(error: anyhow::Error, folder: &RunFolder) -> anyhow::Error {
+    match error.downcast::<Error>() {
+        Ok(Error::Interrupted { step, .. }) => {
+            let checkpoint = folder.checkpoint(step);
+            Error::Interrupted { step, checkpoint }.into()
+        }
+        Ok(other) => other.into(),
+        Err(other) => other,
+    }
 }
 
 /// The sweep's folder: a new one, or the one that `resume_from` names.
@@ -184,5 +192,23 @@ fn show(screen: &mut Screen, results: &[CellResult]) {
             best.name,
             settings(&best.settings)
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_that_is_stopped_is_gone_on_with_as_a_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create_at(&place.path().join("sweep")).unwrap();
+        let (step, checkpoint) = (3, folder.path.join("cell-002/checkpoints/step-00000003"));
+        let error = of_sweep(Error::Interrupted { step, checkpoint }.into(), &folder);
+        let hint = error.downcast_ref::<Error>().unwrap().hint().unwrap();
+        let want = format!("resume_from={}", folder.path.display());
+        assert!(hint.ends_with(&want), "{hint}");
+        let error = of_sweep(anyhow::anyhow!("other"), &folder);
+        assert_eq!(error.to_string(), "other");
     }
 }

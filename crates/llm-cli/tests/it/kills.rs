@@ -307,7 +307,7 @@ fn a_disk_that_fails_or_a_process_that_dies_at_any_operation_costs_nothing() {
             assert_eq!(work.result(), want, "{kind}:{number}");
             number += stride;
         }
-        println!("{kind}: every {stride}th of about {number} operations");
+        println!("{kind}: steps of {stride} through about {number} operations");
         assert!(
             number > 60,
             "{kind}: the run ended after {number} operations"

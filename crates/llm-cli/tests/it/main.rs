@@ -19,6 +19,7 @@ mod exercises;
 #[cfg(test)]
 mod formulas;
 #[cfg(all(test, unix))]
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod learner;

@@ -197,6 +197,12 @@ fn a_dry_run_lists_files_sizes_and_hashes_and_needs_a_licence() {
     assert_eq!(weights["sha256"], hash);
     assert_eq!(weights["size"], std::fs::metadata(&path).unwrap().len());
     assert!(files.iter().any(|file| file["name"] == "manifest.json"));
+    let nowhere = ["publish", "--folder", "merged", "--repo", "me", "--dry-run"];
+    assert_failure(
+        &fixture.deeper(nowhere),
+        2,
+        &["--repo `me`", "org/name", "hint:"],
+    );
     let other = publish(&fixture, &["--dry-run", "--license", "gpl-3.0"]);
     assert_failure(&other, 2, &["gpl-3.0", "mit", "hint:"]);
 }

@@ -20,6 +20,7 @@ mod checkpointing;
 mod decoder;
 #[cfg(test)]
 mod formula;
+#[cfg(test)]
 mod frozen_nodes;
 #[cfg(test)]
 mod gradients;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use llm_store::Error;
-use llm_store::atomic::{FolderWriter, remove_leftovers, write_file, write_with};
+use llm_store::atomic::{FolderWriter, remove_folder, remove_leftovers, write_file, write_with};
 use llm_store::hash::{folder_digest, sha256_bytes, sha256_file};
 
 use crate::support::assert_error;
@@ -171,4 +171,10 @@ fn what_killed_processes_left_goes_and_nothing_else() {
     assert_eq!(remove_leftovers(dir.path()).unwrap(), 2);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), kept.len());
     assert_error(remove_leftovers(&dir.path().join("none")), "none", "failed");
+
+    let gone = dir.path().join("gone");
+    fs::create_dir_all(gone.join("deep")).unwrap();
+    remove_folder(&gone).unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), kept.len());
+    assert_error(remove_folder(&gone), "gone", "removing failed");
 }

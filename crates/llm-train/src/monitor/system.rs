@@ -16,6 +16,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub struct SystemRow {
     /// Optimizer steps done.
     pub step: u64,
+    /// Time since the last row.
+    #[serde(default)]
+    pub seconds: f64,
     /// Bytes of this process in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
@@ -83,6 +86,7 @@ impl Probe {
         let share = |part: f64| (seconds > 0.0).then(|| part / seconds);
         SystemRow {
             step,
+            seconds,
             memory_bytes: memory(),
             memory_limit: self.limit,
             cpu_percent: both

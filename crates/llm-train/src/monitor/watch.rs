@@ -88,7 +88,7 @@ impl<'a> Monitor<'a> {
         self.events.scalars(row.step, SystemTime::now(), &values)?;
         (self.tell)(&News::System(&system));
         let mut warnings = self.watch.row(row);
-        warnings.extend(self.watch.system(&system));
+        warnings.extend(self.watch.system(&system, row.tokens_per_second));
         self.warn(&warnings)
     }
 }

@@ -82,6 +82,9 @@ fn next_form(form: &str, kind: Kind) -> Cow<'_, str> {
 
 /// Lower case, character by character: both small sigmas are one.
 fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let low = text.chars().flat_map(char::to_lowercase);
     low.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }

@@ -8,7 +8,8 @@
 //!    no question, the first of each
 //!
 //! Files are streamed and texts are not kept: a row costs about 300 bytes of hashes, however long it
-//! is ([`Report::index_bytes`] says how many; a million rows of 120 characters measured 0.3 GB).
+//! is ([`Report::index_bytes`] says how many). A million rows of 107 bytes measured 302 MiB, and
+//! 449 MiB for the whole process while a table grew.
 //!
 //! ```
 //! use llm_train::quality::{Kind, leakage};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use llm_train::config::PromptStyle;
+use llm_train::data::DataFormat;
 use llm_train::eval::choice::{BBH_FILES, BBH_TASKS, MMLU_SUBJECTS, encode_pair, log_likelihoods};
 use llm_train::eval::humaneval::{PROBLEMS, pass_at_k, passes};
 use llm_train::eval::{EvalConfig, Evaluation, Material, Record, Report, Subject, Task};
@@ -45,12 +46,47 @@ fn run(kit: &Kit, config: EvalConfig) -> (PathBuf, Report, Vec<Record>) {
     (path, report, records)
 }
 
-#[test]
-fn log_likelihoods_are_those_of_transformers() {
-    // tools/oracle/loglikelihood.py, with output_models/deeper-base
+/// tools/oracle/loglikelihood.py, with output_models/deeper-base
+fn fixture() -> Value {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("tests/fixtures/loglikelihood.json")).unwrap();
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn the_perplexity_of_a_text_is_that_of_transformers() {
+    /// Relative: a mean of f32 losses.
+    const RELATIVE: f64 = 1e-5;
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.txt");
+    std::fs::write(&text, fixture["text"].as_str().unwrap()).unwrap();
+    let config = EvalConfig {
+        model_path: Some("deeper-base".into()),
+        dataset_path: text,
+        data_format: DataFormat::Text,
+        max_length: Some(fixture["window"].as_u64().unwrap() as usize),
+        device: "cpu".into(),
+        output_dir: folder.path().join("evals"),
+        ..EvalConfig::default()
+    };
+    let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../output_models/deeper-base");
+    let evaluation = Evaluation::open(config, base, None).unwrap();
+    let report = evaluation.run(None, |_, _| {}).unwrap();
+    let found = report.metrics["perplexity"]["value"].as_f64().unwrap();
+    let want = fixture["perplexity"].as_f64().unwrap();
+    let gap = (found / want - 1.0).abs();
+    assert!(
+        gap <= RELATIVE,
+        "{found} and {want}: {gap:e}, tolerance {RELATIVE:e}"
+    );
+}
+
+#[test]
+fn log_likelihoods_are_those_of_transformers() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let fixture = fixture();
+    let cases = fixture["pairs"].as_array().unwrap();
     assert_eq!(cases.len(), 51);
     let config = EvalConfig {
         model_path: Some("deeper-base".into()),
@@ -60,7 +96,7 @@ fn log_likelihoods_are_those_of_transformers() {
     let base = root.join("../../output_models/deeper-base");
     let subject = Subject::open(&config, &base, None).unwrap();
     let mut worst = (0.0, String::new());
-    for case in &cases {
+    for case in cases {
         let (context, continuation) = (
             case["context"].as_str().unwrap(),
             case["continuation"].as_str().unwrap(),

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use candle_core::{DType, Device, Tensor};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
+use llm_core::params::Parameters;
 use llm_train::batch::Batch;
 use llm_train::batching::{BatchSettings, Batching, Plan};
 use llm_train::checkpoint::Progress;
@@ -50,12 +51,7 @@ impl LanguageModel for Scripted {
 /// The one token that held-out rows ask for.
 const TARGET: usize = 5;
 
-fn run(patience: Option<u64>) -> (End, u64, Option<(u64, f64)>, Vec<f64>) {
-    let (model, parameters) = trainable(DType::F32);
-    let model = Scripted {
-        model,
-        evaluations: Cell::new(0),
-    };
+fn stepper(parameters: Parameters) -> Stepper {
     let (kind, lr) = (ScheduleKind::Constant, 1e-3);
     let schedule = Schedule {
         kind,
@@ -65,6 +61,21 @@ fn run(patience: Option<u64>) -> (End, u64, Option<(u64, f64)>, Vec<f64>) {
         total_steps: 20,
     };
     let optimizer = AdamW::new(&parameters, AdamWConfig::default(), |_, _| false).unwrap();
+    Stepper {
+        parameters,
+        optimizer,
+        schedule,
+        max_grad_norm: None,
+        scaler: None,
+    }
+}
+
+fn run(patience: Option<u64>) -> (End, u64, Option<(u64, f64)>, Vec<f64>) {
+    let (model, parameters) = trainable(DType::F32);
+    let model = Scripted {
+        model,
+        evaluations: Cell::new(0),
+    };
     let train = examples(8);
     let plan = Plan::new(
         BatchSettings {
@@ -81,13 +92,7 @@ fn run(patience: Option<u64>) -> (End, u64, Option<(u64, f64)>, Vec<f64>) {
     held[0].labels.fill(TARGET as i64);
     let mut trainer = Trainer {
         model: &model,
-        stepper: Stepper {
-            parameters,
-            optimizer,
-            schedule,
-            max_grad_norm: None,
-            scaler: None,
-        },
+        stepper: stepper(parameters),
         train: &train,
         plan: &plan,
         validation: &held,

@@ -40,6 +40,7 @@ mod mini_gpt_text;
 mod monitor_events;
 #[cfg(test)]
 mod monitor_faults;
+#[cfg(test)]
 mod quality;
 #[cfg(test)]
 mod quality_files;

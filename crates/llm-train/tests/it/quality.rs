@@ -1,6 +1,7 @@
 //! Checks of data: every planted defect at its line, and nothing in sound rows.
 
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 use llm_train::quality::near::THRESHOLD;
 use llm_train::quality::{
@@ -164,7 +165,7 @@ fn every_planted_defect_is_found_at_its_line_and_nothing_else() {
     // Two stories told for one question
     want.push("contradiction bad.jsonl:8 = bad.jsonl:7".into());
     want.sort();
-    let report = checked(&[bad.clone()], &[], Options::default());
+    let report = checked(from_ref(&bad), &[], Options::default());
     let mut got = briefs(&report);
     got.sort();
     assert_eq!(got, want);
@@ -301,7 +302,7 @@ fn long_rows_are_found_by_any_measure() {
         }),
         ..Options::default()
     };
-    let report = checked(&[path.clone()], &[], options);
+    let report = checked(from_ref(&path), &[], options);
     assert_eq!(
         briefs(&report),
         ["malformed rows.jsonl:3", "overlong rows.jsonl:1"]
@@ -352,7 +353,7 @@ fn near_rows_are_not_looked_for_when_that_is_off() {
             near,
             ..Options::default()
         };
-        briefs(&checked(&[path.clone()], &[], options)).len()
+        briefs(&checked(from_ref(&path), &[], options)).len()
     };
     assert_eq!(
         (near(Some(THRESHOLD)), near(Some(0.95)), near(None)),

@@ -151,7 +151,7 @@ impl Losses {
         let first = mean(losses.get(..third)?);
         let last = mean(losses.get(losses.len() - third..)?);
         let flat = first > SMALL && (first - last) < FLAT * first && last <= DIVERGED * first;
-        flat.then(|| format!("the loss went from {first:.4} to {last:.4} with lr {lr:e}"))
+        flat.then(|| format!("the loss went from {first:.4} to {last:.4} with lr {lr:.1e}"))
     }
 
     /// What a held-out loss says.

@@ -13,6 +13,8 @@ const FEWEST: usize = 5;
 const LASTING: usize = 3;
 /// Below this share of the usual speed a run has slowed down.
 const SLOW: f64 = 0.5;
+/// The speed of a shorter row is as much the system's as the run's.
+const LEAST_SECONDS: f64 = 1.0;
 /// Above this share of the time, input keeps the run waiting.
 const WAITING: f64 = 0.3;
 /// Above this share of the memory, the next batch may be the last.
@@ -27,8 +29,11 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// What a speed says.
-    pub(super) fn rate(&mut self, rate: f64) -> (Rule, Option<String>) {
+    /// What the speed of a row of so many seconds says.
+    pub(super) fn rate(&mut self, rate: f64, seconds: f64) -> (Rule, Option<String>) {
+        if seconds < LEAST_SECONDS {
+            return (Rule::SlowDown, None);
+        }
         let usual = median(self.rates.iter().copied());
         let slow = self.rates.len() >= FEWEST && rate < SLOW * usual;
         self.slow = if slow { self.slow + 1 } else { 0 };

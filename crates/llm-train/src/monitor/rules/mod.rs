@@ -137,16 +137,16 @@ impl Watch {
 
     /// The warnings that a row of the log gives rise to.
     pub fn row(&mut self, row: &LogRow) -> Vec<Warning> {
-        let mut seen = vec![self.machine.rate(row.tokens_per_second)];
-        if let Some(val) = row.val {
-            seen.push(self.losses.evaluated(row.step, row.loss, val));
-        }
-        self.raise(row.step, seen)
+        let seen = row
+            .val
+            .map(|val| self.losses.evaluated(row.step, row.loss, val));
+        self.raise(row.step, seen.into_iter().collect())
     }
 
-    /// The warnings that a row of the system's numbers gives rise to.
-    pub fn system(&mut self, row: &SystemRow) -> Vec<Warning> {
-        let seen = self.machine.system(row);
+    /// The warnings that the machine's numbers give rise to, with the speed beside them.
+    pub fn system(&mut self, row: &SystemRow, tokens_per_second: f64) -> Vec<Warning> {
+        let mut seen = self.machine.system(row);
+        seen.push(self.machine.rate(tokens_per_second, row.seconds));
         self.raise(row.step, seen)
     }
 

@@ -17,7 +17,7 @@ fn sound(step: u64) -> f64 {
     0.5 + 3.0 * (-(step as f64) / 80.0).exp() + 0.3 * noise
 }
 
-fn row(step: u64, loss: f64, val: Option<f64>, tokens_per_second: f64) -> LogRow {
+fn row(step: u64, loss: f64, val: Option<f64>) -> LogRow {
     LogRow {
         step,
         epoch: 0.0,
@@ -25,7 +25,7 @@ fn row(step: u64, loss: f64, val: Option<f64>, tokens_per_second: f64) -> LogRow
         val,
         lr: 1e-3,
         grad: 1.0,
-        tokens_per_second,
+        tokens_per_second: 1.0,
         eta_seconds: 0.0,
     }
 }
@@ -49,8 +49,7 @@ fn a_sound_run_gives_no_warning() {
     let mut watch = Watch::rows();
     for t in 1..60 {
         let val = Some(0.7 + 3.0 * (-(t as f64) / 15.0).exp());
-        let rate = 1000.0 + 100.0 * ((t * 31 % 7) as f64);
-        assert_eq!(watch.row(&row(t, sound(5 * t), val, rate)), []);
+        assert_eq!(watch.row(&row(t, sound(5 * t), val)), []);
     }
 }
 
@@ -106,7 +105,7 @@ fn overfit_needs_both_curves() {
     let run = |train: fn(f64) -> f64| -> Vec<u64> {
         let mut watch = Watch::steps();
         let rows = vals.iter().enumerate();
-        rows.flat_map(|(t, &val)| watch.row(&row(t as u64, train(t as f64), Some(val), 1.0)))
+        rows.flat_map(|(t, &val)| watch.row(&row(t as u64, train(t as f64), Some(val))))
             .filter(|warning| warning.rule == Rule::Overfit)
             .map(|warning| warning.step)
             .collect()
@@ -117,16 +116,23 @@ fn overfit_needs_both_curves() {
 
 #[test]
 fn slow_rows_have_to_last() {
-    let mut watch = Watch::steps();
     let rates = [100.0; 8]
         .into_iter()
         .chain([20.0, 100.0, 20.0, 20.0, 20.0, 20.0]);
-    let warned: Vec<u64> = rates
-        .enumerate()
-        .flat_map(|(t, rate)| watch.row(&row(t as u64, 1.0, None, rate)))
-        .map(|warning| warning.step)
-        .collect();
-    assert_eq!(warned, [12]);
+    let run = |seconds: f64| -> Vec<u64> {
+        let mut watch = Watch::steps();
+        let row = |step: usize| SystemRow {
+            step: step as u64,
+            seconds,
+            ..SystemRow::default()
+        };
+        let rows = rates.clone().enumerate();
+        rows.flat_map(|(t, rate)| watch.system(&row(t), rate))
+            .map(|warning| warning.step)
+            .collect()
+    };
+    assert_eq!(run(2.0), [12]);
+    assert_eq!(run(0.1), [0u64; 0]);
 }
 
 #[test]
@@ -143,10 +149,10 @@ fn memory_and_input() {
     let found: Vec<(Rule, u64)> = rows
         .iter()
         .enumerate()
-        .flat_map(|(t, &(used, input))| watch.system(&system(t as u64, used, input)))
+        .flat_map(|(t, &(used, input))| watch.system(&system(t as u64, used, input), 1.0))
         .map(|warning| (warning.rule, warning.step))
         .collect();
     let want = [(Rule::Memory, 1), (Rule::SlowInput, 4), (Rule::Memory, 4)];
     assert_eq!(found, want);
-    assert_eq!(watch.system(&SystemRow::default()), []);
+    assert_eq!(watch.system(&SystemRow::default(), 1.0), []);
 }

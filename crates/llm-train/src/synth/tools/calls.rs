@@ -18,8 +18,11 @@ pub(super) struct Call {
     pub(super) answer: String,
 }
 
+/// Draws a question for one tool.
+type Draw = fn(&mut Choices) -> Call;
+
 /// How each tool of [`super::schemas`] is asked, in that order.
-pub(super) const DRAWS: [(&str, fn(&mut Choices) -> Call); 4] = [
+pub(super) const DRAWS: [(&str, Draw); 4] = [
     ("calculator", calculator),
     ("convert", convert),
     ("weather", weather),
@@ -50,47 +53,31 @@ impl Call {
     }
 }
 
+/// Signs with the words for them; `{a}` and `{b}` are the operands.
+#[rustfmt::skip]
+const SUMS: [(&str, [&str; 4]); 4] = [
+    ("*", ["What is {a} times {b}?", "Multiply {a} by {b}.", "Compute {a} * {b}.", "{a} times {b}, please."]),
+    ("+", ["What is {a} plus {b}?", "Add {a} and {b}.", "Compute {a} + {b}.", "I need the sum of {a} and {b}."]),
+    ("-", ["What is {a} minus {b}?", "Subtract {b} from {a}.", "Compute {a} - {b}.", "Take {b} away from {a}."]),
+    ("/", ["What is {a} divided by {b}?", "Divide {a} by {b}.", "Compute {a} / {b}.", "How often does {b} go into {a}?"]),
+];
+
 fn calculator(choices: &mut Choices) -> Call {
-    const FORMS: [(&str, &[&str]); 4] = [
-        (
-            "*",
-            &[
-                "What is {a} times {b}?",
-                "Multiply {a} by {b}.",
-                "Compute {a} * {b}.",
-                "{a} times {b}, please.",
-            ],
-        ),
-        (
-            "+",
-            &[
-                "What is {a} plus {b}?",
-                "Add {a} and {b}.",
-                "Compute {a} + {b}.",
-                "I need the sum of {a} and {b}.",
-            ],
-        ),
-        (
-            "-",
-            &[
-                "What is {a} minus {b}?",
-                "Subtract {b} from {a}.",
-                "Compute {a} - {b}.",
-                "Take {b} away from {a}.",
-            ],
-        ),
-        (
-            "/",
-            &[
-                "What is {a} divided by {b}?",
-                "Divide {a} by {b}.",
-                "Compute {a} / {b}.",
-                "How often does {b} go into {a}?",
-            ],
-        ),
-    ];
-    let (sign, forms) = FORMS[choices.below(FORMS.len())];
-    let (a, b, result) = match sign {
+    let (sign, forms) = SUMS[choices.below(SUMS.len())];
+    let (a, b, result) = operands(choices, sign);
+    let form = choices.pick(&forms);
+    Call {
+        tool: "calculator",
+        question: fill(form, &[("a", &a.to_string()), ("b", &b.to_string())]),
+        arguments: json!({ "expression": format!("{a} {sign} {b}") }),
+        result: spaced(&json!({ "result": result })),
+        answer: format!("The result is {result}."),
+    }
+}
+
+/// Two numbers that are too large for the head, and what the sign makes of them.
+fn operands(choices: &mut Choices, sign: &str) -> (u32, u32, u32) {
+    match sign {
         "*" => {
             let (a, b) = (choices.number(100, 999), choices.number(11, 99));
             (a, b, a * b)
@@ -108,14 +95,6 @@ fn calculator(choices: &mut Choices) -> Call {
             let b = choices.number(1000, a);
             (a, b, a - b)
         }
-    };
-    let form = choices.pick(forms);
-    Call {
-        tool: "calculator",
-        question: fill(form, &[("a", &a.to_string()), ("b", &b.to_string())]),
-        arguments: json!({ "expression": format!("{a} {sign} {b}") }),
-        result: spaced(&json!({ "result": result })),
-        answer: format!("The result is {result}."),
     }
 }
 
