@@ -27,6 +27,9 @@ import terminal
 
 COLUMNS, ROWS = 100, 30
 COLOURS = {"black": 30, "red": 31, "green": 32, "brown": 33, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}
+# The same by number, as pyte has them.
+COLOURS |= {"00cdcd": 36, "00ffff": 36, "008080": 36, "cdcd00": 33, "ffff00": 33, "808000": 33}
+OTHER_SCREEN, CLEAR = b"\x1b[?1049h", b"\x1b[2J\x1b[H"
 PATIENCE = 60  # seconds that a step may take to end after q
 
 
@@ -52,6 +55,10 @@ def read(master, stream, seconds):
                 return False
             if not data:
                 return False
+            # pyte has one screen: what a terminal does when a program asks for its other one.
+            before, mark, data = data.rpartition(OTHER_SCREEN)
+            if mark:
+                stream.feed(before + CLEAR)
             stream.feed(data)
     return True
 
@@ -61,20 +68,29 @@ def main():
     parser.add_argument("--deeper", default="target/release/deeper", help="the program")
     parser.add_argument("--after", type=float, default=20, help="seconds until the picture")
     parser.add_argument("--out", type=pathlib.Path, default=terminal.ROOT / "docs/src/pictures/dashboard.terminal.svg")
+    parser.add_argument("--title", help="the command above the picture instead of the real one")
     parser.add_argument("arguments", nargs="+", help="arguments of `deeper train`, after --")
     args = parser.parse_args()
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     before = termios.tcgetattr(slave)
     command = [args.deeper, "train", "--dashboard", "--color", "always", *args.arguments]
-    run = subprocess.Popen(command, stdin=slave, stdout=subprocess.DEVNULL, stderr=slave, start_new_session=True)
+
+    def own():
+        """Makes the terminal the one that the program finds its size on."""
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    run = subprocess.Popen(
+        command, stdin=slave, stdout=subprocess.DEVNULL, stderr=slave, start_new_session=True, preexec_fn=own
+    )
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     if not read(master, stream, args.after):
         sys.exit("the run has ended before the picture")
     terminal.COLUMNS = COLUMNS
+    title = args.title or " ".join(["deeper train --dashboard", *args.arguments])
     output = "\n".join(line(screen.buffer[row]) for row in range(ROWS))
-    args.out.write_text(terminal.picture(" ".join(["deeper train --dashboard", *args.arguments]), output), encoding="utf-8")
+    args.out.write_text(terminal.picture(title, output), encoding="utf-8")
     os.write(master, b"q")
     begun = time.monotonic()
     while run.poll() is None and time.monotonic() - begun < PATIENCE:

@@ -168,10 +168,10 @@ impl Config {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    pub(crate) const BERT: &str = r#"{"model_type": "bert", "vocab_size": 9, "hidden_size": 8,
+    const BERT: &str = r#"{"model_type": "bert", "vocab_size": 9, "hidden_size": 8,
         "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
         "max_position_embeddings": 32, "architectures": ["BertModel"]}"#;
 

@@ -100,7 +100,10 @@ mod tests {
 
     /// Two layers.
     fn tiny() -> Config {
-        Config::parse(crate::config::tests::BERT).unwrap()
+        let text = r#"{"model_type": "bert", "vocab_size": 9, "hidden_size": 8,
+            "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 8,
+            "max_position_embeddings": 16}"#;
+        Config::parse(text).unwrap()
     }
 
     #[test]

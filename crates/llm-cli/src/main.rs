@@ -114,7 +114,7 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Report(args) => (args.look, done(report::run(&args))),
         Verb::Data(args) => (args.look(), data::run(&args)),
         Verb::Train(args) => (args.look, train::run(&args)),
-        Verb::Eval(args) => (args.look, done(eval::run(&args))),
+        Verb::Eval(args) => (args.look, eval::run(&args)),
         Verb::Merge(args) => (args.look, done(merge::run(&args))),
         Verb::Export(args) => (args.look(), done(export::run(&args))),
         Verb::Publish(args) => (args.look, done(publish::run(&args))),

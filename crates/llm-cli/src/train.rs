@@ -2,7 +2,7 @@
 
 mod log;
 mod lr_range;
-mod signals;
+pub(crate) mod signals;
 mod sweep;
 mod watch;
 

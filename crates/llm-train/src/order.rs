@@ -33,7 +33,7 @@ const BUCKET_STEPS: usize = 64;
 const STEPS_SALT: u64 = 0xA076_1D64_78BD_642F;
 
 /// As [`epoch_order`], with rows of like length side by side: the shuffled rows are sorted by
-/// `lengths` in runs of [`BUCKET_STEPS`] steps of `step` rows, and the steps of the whole epoch
+/// `lengths` in runs of 64 steps of `step` rows each, and the steps of the whole epoch
 /// are shuffled. What is left over at the end of an epoch stays there.
 ///
 /// ```

@@ -2,15 +2,15 @@
 
 mod show;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use llm_show::{DTypeName, DeviceName, LookArgs, Weather};
+use llm_show::{DTypeName, DeviceName, LookArgs, Screen, Weather};
 use llm_train::config::Settings;
 use llm_train::eval::{EvalConfig, Evaluation, Finished, Named, compare, humaneval};
+
+use crate::train::signals::Signals;
 
 /// Ask a model questions that it was not trained on; scores with intervals, and a look for leaks
 ///
@@ -26,7 +26,7 @@ deeper eval --config configs/eval.yaml model_path=output_models/deeper-base limi
 deeper eval --config configs/eval_suite.yaml task=mmlu dataset_path=mmlu/data shots=5 prompt_format=plain\n  \
 deeper eval --compare output_models/evals/deeper-base-… output_models/evals/runs-latest-model-…\n  \
 deeper eval --passed samples.jsonl_results.jsonl\n\n\
-Exit codes: 1 when more rows leak than max_leakage; 130 when stopped"
+Exit codes: 1 when more rows leak than max_leakage; 130 or 143 when stopped"
 )]
 pub(crate) struct EvalArgs {
     /// Where to compute, instead of the file's `device`
@@ -57,33 +57,44 @@ pub(crate) struct EvalArgs {
     overrides: Vec<String>,
 }
 
-pub(crate) fn run(args: &EvalArgs) -> Result<()> {
+/// Runs the verb; 130 or 143 after a signal.
+pub(crate) fn run(args: &EvalArgs) -> Result<u8> {
     if let Some(threads) = args.threads {
         llm_core::kernels::pool::set_threads(threads.get())?;
     }
     let mut screen = llm_show::stdout_screen(&args.look);
-    if let Some(path) = &args.passed {
+    let code = if let Some(path) = &args.passed {
         show::passes(&mut screen, &humaneval::passes(path)?);
+        0
     } else if let Some(file) = &args.config {
-        let config = EvalConfig::from_path(file, &overrides(args))?;
-        let mut weather = llm_show::stderr_weather(&args.look);
-        let evaluation = open(config)?;
-        header(&mut weather, &evaluation);
-        evaluation.gate()?;
-        let stop = stop_flag()?;
-        let report = evaluation.run(Some(&stop), |done, total| {
-            weather.progress("questions", done as u64, total as u64);
-        })?;
-        weather.clear();
-        show::report(&mut screen, &report);
-        screen.line(&format!("results  {}", evaluation.folder.path.display()));
+        let signals = Signals::listen()?;
+        let done = ask(args, file, &signals, &mut screen);
+        signals.code(done, &args.look)?
     } else {
         let read = |folder: &PathBuf| Finished::read(folder);
         let finished: Vec<Finished> = args.compare.iter().map(read).collect::<Result<_, _>>()?;
         let seed = args.seed.unwrap_or(llm_show::args::DEFAULT_SEED);
         show::comparison(&mut screen, &finished, &compare(&finished, seed)?);
-    }
-    Ok(screen.finish()?)
+        0
+    };
+    screen.finish()?;
+    Ok(code)
+}
+
+/// One evaluation. After a signal the question at hand is the last one.
+fn ask(args: &EvalArgs, file: &Path, signals: &Signals, screen: &mut Screen) -> Result<()> {
+    let config = EvalConfig::from_path(file, &overrides(args))?;
+    let mut weather = llm_show::stderr_weather(&args.look);
+    let evaluation = open(config)?;
+    header(&mut weather, &evaluation);
+    evaluation.gate()?;
+    let report = evaluation.run(Some(signals.stop().as_ref()), |done, total| {
+        weather.progress("questions", done as u64, total as u64);
+    })?;
+    weather.clear();
+    show::report(screen, &report);
+    screen.line(&format!("results  {}", evaluation.folder.path.display()));
+    Ok(())
 }
 
 fn open(config: EvalConfig) -> Result<Evaluation> {
@@ -102,15 +113,6 @@ fn overrides(args: &EvalArgs) -> Vec<String> {
     ];
     let given = args.overrides.iter().cloned();
     given.chain(flags.into_iter().flatten()).collect()
-}
-
-/// A flag that Ctrl-C and SIGTERM raise: the question at hand is the last one.
-fn stop_flag() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&stop);
-    ctrlc::set_handler(move || raised.store(true, Ordering::SeqCst))
-        .context("cannot listen for Ctrl-C")?;
-    Ok(stop)
 }
 
 /// What is asked of what, before anything is computed.

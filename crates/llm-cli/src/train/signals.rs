@@ -14,14 +14,14 @@ const SIGNALLED: i32 = 128;
 
 /// What came so far.
 #[derive(Clone, Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     stop: Arc<AtomicBool>,
     which: Arc<AtomicUsize>,
 }
 
 impl Signals {
     /// Listens from now on.
-    pub(super) fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let signals = Self {
             stop: Arc::new(AtomicBool::new(false)),
             which: Arc::new(AtomicUsize::new(0)),
@@ -38,13 +38,13 @@ impl Signals {
     }
 
     /// Raised when the run is to stop.
-    pub(super) fn stop(&self) -> &Arc<AtomicBool> {
+    pub(crate) fn stop(&self) -> &Arc<AtomicBool> {
         &self.stop
     }
 
     /// The program's exit code: a run that was stopped is reported here, because the code is the
     /// signal's.
-    pub(super) fn code(&self, result: Result<()>, look: &LookArgs) -> Result<u8> {
+    pub(crate) fn code(&self, result: Result<()>, look: &LookArgs) -> Result<u8> {
         let error = match result {
             Ok(()) => return Ok(0),
             Err(error) => error,
@@ -58,8 +58,11 @@ impl Signals {
     }
 }
 
-/// Whether the run stopped because it was asked to.
+/// Whether a run or an evaluation stopped because it was asked to.
 fn is_interruption(error: &anyhow::Error) -> bool {
     let stopped = error.downcast_ref::<llm_train::Error>();
-    matches!(stopped, Some(llm_train::Error::Interrupted { .. }))
+    matches!(
+        stopped,
+        Some(llm_train::Error::Interrupted { .. } | llm_train::Error::Stopped { .. })
+    )
 }

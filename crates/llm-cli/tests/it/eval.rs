@@ -151,43 +151,36 @@ fn mistakes_have_one_line_a_hint_and_a_code() {
 }
 
 #[test]
-fn an_evaluation_that_is_interrupted_keeps_its_answers() {
+fn an_evaluation_that_is_interrupted_keeps_its_answers_and_goes_on() {
     let folder = Folder::new();
     let row = "{\"prompt\": \"Tell a story.\", \"completion\": \"Once there was a baker.\"}\n";
     folder.write("rows.jsonl", &row.repeat(1000));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_deeper"))
-        .args(["eval", "--config", "eval.yaml", "--threads", "1"])
-        .current_dir(folder.0.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
-    while answered(&folder.path("evals")) == 0 {
-        assert!(begun.elapsed() < PATIENCE, "no answer within {PATIENCE:?}");
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "the evaluation has ended"
-        );
-        std::thread::sleep(Duration::from_millis(20));
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let before = answered(&folder.path("evals"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_deeper"))
+            .args(["eval", "--config", "eval.yaml", "--threads", "1"])
+            .current_dir(folder.0.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while answered(&folder.path("evals")) <= before {
+            assert!(begun.elapsed() < PATIENCE, "no answer within {PATIENCE:?}");
+            assert!(child.try_wait().unwrap().is_none(), "it has ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let id = child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains("of 1000 questions"), "{stderr}");
+        assert!(stderr.contains("hint: repeat"), "{stderr}");
+        assert!(answered(&folder.path("evals")) > before);
     }
-    let id = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(
-        stderr.contains("of 1000 questions") && stderr.contains("hint: repeat"),
-        "{stderr}"
-    );
-    assert!(answered(&folder.path("evals")) > 0);
 }
 
 /// Answers so far, in the only result folder.

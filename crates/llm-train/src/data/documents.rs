@@ -1,5 +1,6 @@
 //! Documents of plain text, for pretraining.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub const DOCUMENT_SEPARATOR: &str = "<|endoftext|>";
 /// each row; any other file is text in which lines of [`DOCUMENT_SEPARATOR`] stand between
 /// documents. Documents of white space alone are left out. After an error there are no more.
 pub struct Documents {
-    files: std::vec::IntoIter<PathBuf>,
+    files: VecDeque<PathBuf>,
     open: Option<Open>,
     failed: bool,
 }
@@ -33,7 +34,7 @@ enum Open {
 /// The documents of `files`.
 pub fn stream_documents(files: &[PathBuf]) -> Documents {
     Documents {
-        files: files.to_vec().into_iter(),
+        files: files.iter().cloned().collect(),
         open: None,
         failed: false,
     }
@@ -88,7 +89,7 @@ impl Documents {
             let open = match &mut self.open {
                 Some(open) => open,
                 None => {
-                    let Some(path) = self.files.next() else {
+                    let Some(path) = self.files.pop_front() else {
                         return Ok(None);
                     };
                     self.open.insert(Open::new(&path)?)
@@ -119,7 +120,7 @@ impl Iterator for Documents {
 impl std::fmt::Debug for Documents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Documents")
-            .field("next", &self.files.as_slice())
+            .field("next", &self.files)
             .finish_non_exhaustive()
     }
 }

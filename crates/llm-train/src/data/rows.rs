@@ -1,5 +1,6 @@
 //! Rows of a prompt and its answer.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ impl Row {
 ///
 /// After an error there are no more rows.
 pub struct Rows {
-    files: std::vec::IntoIter<PathBuf>,
+    files: VecDeque<PathBuf>,
     format: DataFormat,
     limit: usize,
     open: Option<Records>,
@@ -58,7 +59,7 @@ pub struct Rows {
 /// `.csv`, `.tsv`, and `.parquet` where the program has a reader for it.
 pub fn stream_rows(files: &[PathBuf], format: DataFormat) -> Rows {
     Rows {
-        files: files.to_vec().into_iter(),
+        files: files.iter().cloned().collect(),
         format,
         limit: LONGEST_RECORD,
         open: None,
@@ -80,7 +81,7 @@ impl Rows {
             let records = match &mut self.open {
                 Some(records) => records,
                 None => {
-                    let Some(path) = self.files.next() else {
+                    let Some(path) = self.files.pop_front() else {
                         return Ok(None);
                     };
                     let container = Container::of(&path).unwrap_or(Container::Lines);
@@ -114,7 +115,7 @@ impl std::fmt::Debug for Rows {
         let open = self.open.as_ref().map(Records::path);
         f.debug_struct("Rows")
             .field("open", &open)
-            .field("next", &self.files.as_slice())
+            .field("next", &self.files)
             .finish_non_exhaustive()
     }
 }

@@ -138,7 +138,7 @@ fn a_packed_row_has_the_losses_of_its_documents() {
     let examples = examples(5);
     let group: Vec<&Example> = examples.iter().collect();
     let t = group.iter().map(|e| e.ids.len() - 1).sum::<usize>() + 3;
-    let packed = pack(&[group.clone()], t, 4, &Device::Cpu).unwrap();
+    let packed = pack(std::slice::from_ref(&group), t, 4, &Device::Cpu).unwrap();
     let together = row_losses(&model, &packed, Ops::Fused).unwrap();
     let alone: f64 = group
         .iter()

@@ -172,6 +172,11 @@ fn rows_of_choices_are_read_scored_and_grouped() {
         assert!(report.metrics.contains_key("acc_norm"));
         assert!(report.groups.keys().eq(["skin", "suite"]));
     }
+}
+
+#[test]
+fn rows_that_ask_nothing_are_named() {
+    let kit = Kit::new(true);
     for (row, part) in [
         (
             json!({"query": "a", "choices": ["b"], "gold": 0}),

@@ -313,30 +313,27 @@ fn leaks_are_counted_by_kind_and_can_end_the_evaluation() {
     );
     assert!(open(&kit, gated(Some(3))).unwrap().gate().is_ok());
     assert!(open(&kit, gated(None)).unwrap().gate().is_ok());
-    // A gate that cannot look is closed.
-    let blind = EvalConfig {
-        train_path: None,
-        ..gated(Some(0))
+}
+
+#[test]
+fn a_gate_that_cannot_look_is_closed() {
+    let kit = Kit::new(true);
+    let data = kit.rows();
+    let gated = |most| EvalConfig {
+        max_leakage: most,
+        ..config(&kit, &data)
     };
-    let error = open(&kit, blind).unwrap_err();
+    let error = open(&kit, gated(Some(0))).unwrap_err();
     assert!(
         error
             .to_string()
             .contains("`max_leakage`: cannot be checked"),
         "{error}"
     );
-    let warned = EvalConfig {
-        train_path: None,
-        ..gated(None)
-    };
-    let evaluation = open(&kit, warned).unwrap();
+    let evaluation = open(&kit, gated(None)).unwrap();
     assert!(evaluation.leakage.is_none());
-    assert!(
-        evaluation
-            .warnings
-            .iter()
-            .any(|line| line.contains("leaks are not checked"))
-    );
+    let told = |line: &String| line.contains("leaks are not checked");
+    assert!(evaluation.warnings.iter().any(told));
 }
 
 #[test]

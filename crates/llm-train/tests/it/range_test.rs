@@ -10,7 +10,7 @@ use crate::kit::Kit;
 const RANGE: Range = Range {
     low: 1e-5,
     high: 100.0,
-    steps: 70,
+    steps: 60,
 };
 
 #[test]
@@ -30,15 +30,13 @@ fn it_finds_where_training_diverges_and_suggests_a_rate_that_learns() {
     assert_eq!(told, test.points.len());
     let (suggested, diverged) = (test.suggested.unwrap(), test.diverged.unwrap());
     assert!(suggested < diverged, "{suggested} and {diverged}");
-    let again = open(config.clone()).range_test(RANGE, |_| ()).unwrap();
-    assert_eq!(again, test, "one seed, one result");
 
     let after_at = |lr: f64| {
         let config = TrainConfig {
             lr,
             lr_scheduler_type: ScheduleKind::Constant,
             warmup_ratio: 0.0,
-            max_steps: Some(30),
+            max_steps: Some(20),
             ..config.clone()
         };
         let session = open(config);

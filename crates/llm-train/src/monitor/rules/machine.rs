@@ -52,7 +52,12 @@ impl Machine {
     /// What the system's numbers say.
     pub(super) fn system(&mut self, row: &SystemRow) -> Vec<(Rule, Option<String>)> {
         let share = row.input_share.unwrap_or(0.0);
-        self.waiting = if share > WAITING { self.waiting + 1 } else { 0 };
+        // A row with an evaluation in it, which needs no input, does not end an episode.
+        self.waiting = if share > WAITING {
+            (self.waiting + 1).min(2 * LASTING)
+        } else {
+            self.waiting.saturating_sub(1)
+        };
         let waits = (self.waiting >= LASTING).then(|| {
             format!(
                 "{:.0} % of the time goes into reading and batching",
