@@ -318,86 +318,64 @@ fn a_sentence_piece_tokenizer_becomes_scores() {
     assert_eq!(get("bos_token_id").and_then(Value::as_u64), Some(1));
 }
 
-#[test]
-fn tokenizers_that_llama_cpp_lacks_are_refused_by_name() {
+/// A tokenizer with one value exchanged.
+fn with(base: &Json, pointer: &str, value: Json) -> Json {
+    let mut json = base.clone();
+    match json.pointer_mut(pointer) {
+        Some(place) => *place = value,
+        None => json[pointer.trim_start_matches('/')] = value,
+    }
+    json
+}
+
+/// A folder whose tokenizer is each of these in turn is not exported, for the reason beside it.
+fn assert_refused(base: &Json, cases: &[(&str, Json, &str)]) {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path(), &shape("llama"));
     let out = dir.path().join("out.gguf");
-    let byte_level = read(&folder, "tokenizer.json");
-    let with = |base: &Json, pointer: &str, value: Json| {
-        let mut json = base.clone();
-        match json.pointer_mut(pointer) {
-            Some(place) => *place = value,
-            None => json[pointer.trim_start_matches('/')] = value,
-        }
-        json
-    };
-    let pieces = sentence_piece();
-    let cases = [
-        (
-            with(&byte_level, "/model/type", json!("Unigram")),
-            "Unigram",
-        ),
-        (
-            with(&byte_level, "/normalizer", json!({"type": "Lowercase"})),
-            "Lowercase",
-        ),
-        (
-            with(
-                &byte_level,
-                "/pre_tokenizer/pretokenizers/0/pattern/Regex",
-                json!("x+"),
-            ),
-            "the pattern x+",
-        ),
-        (
-            with(&byte_level, "/pre_tokenizer", json!({"type": "Whitespace"})),
-            "none of ours",
-        ),
-        (
-            with(&byte_level, "/model/merges", json!(["a b c"])),
-            "without spaces",
-        ),
-        (
-            with(&byte_level, "/model/vocab", json!({"a": 300})),
-            "beyond the model's vocab_size",
-        ),
-        (
-            with(&byte_level, "/model/vocab", json!({"a": 1, "b": 1})),
-            "the id 1 to two tokens",
-        ),
-        (
-            with(&byte_level, "/added_tokens/0/id", json!(0)),
-            "with the id of another",
-        ),
-        (
-            with(&pieces, "/normalizer", json!({"type": "NFKC"})),
-            "NFKC",
-        ),
-        (
-            with(&pieces, "/model/merges", json!(["a b", "ab ab"])),
-            "are no merge",
-        ),
-        (
-            with(
-                &pieces,
-                "/model/merges",
-                json!(["a b", "ab ab", "a b", "▁ ab"]),
-            ),
-            "do not stand together",
-        ),
-    ];
-    for (json, part) in cases {
+    for (pointer, value, part) in cases {
+        let json = with(base, pointer, value.clone());
         write(&folder, "tokenizer.json", &json);
         assert_error(run(&folder, &out, Quant::F16), "tokenizer.json", part);
     }
     std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
-    assert_error(
-        run(&folder, &out, Quant::F16),
-        "tokenizer.json",
-        "not found",
-    );
+    let none = run(&folder, &out, Quant::F16);
+    assert_error(none, "tokenizer.json", "not found");
     assert!(!out.exists());
+}
+
+#[test]
+fn byte_level_tokenizers_that_llama_cpp_lacks_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = read(&folder(dir.path(), &shape("llama")), "tokenizer.json");
+    let pattern = "/pre_tokenizer/pretokenizers/0/pattern/Regex";
+    let twice = json!({"a": 1, "b": 1});
+    let cases = [
+        ("/model/type", json!("Unigram"), "Unigram"),
+        ("/normalizer", json!({"type": "Lowercase"}), "Lowercase"),
+        (pattern, json!("x+"), "the pattern x+"),
+        ("/pre_tokenizer", json!({"type": "W"}), "none of ours"),
+        ("/model/merges", json!(["a b c"]), "without spaces"),
+        (
+            "/model/vocab",
+            json!({"a": 300}),
+            "beyond the model's vocab_size",
+        ),
+        ("/model/vocab", twice, "the id 1 to two tokens"),
+        ("/added_tokens/0/id", json!(0), "with the id of another"),
+    ];
+    assert_refused(&base, &cases);
+}
+
+#[test]
+fn merges_that_scores_cannot_say_are_refused() {
+    let apart = json!(["a b", "ab ab", "a b", "▁ ab"]);
+    let cases = [
+        ("/normalizer", json!({"type": "NFKC"}), "NFKC"),
+        ("/model/merges", json!(["a b", "ab ab"]), "are no merge"),
+        ("/model/merges", apart, "do not stand together"),
+    ];
+    assert_refused(&sentence_piece(), &cases);
 }
 
 #[test]

@@ -136,6 +136,10 @@ fn wrong_starts_are_named() {
     for (bytes, part) in cases {
         assert_error(parse(&bytes), FILE, part);
     }
+}
+
+#[test]
+fn a_key_is_text() {
     let mut not_text = Raw::new(3, 0, 1).text("kk").u32(4).u32(1).0;
     let at = not_text.len() - 10;
     not_text[at] = 0xff;
