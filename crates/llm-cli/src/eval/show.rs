@@ -2,6 +2,7 @@
 
 use llm_show::number::{count, number};
 use llm_show::{Cell, Screen, Table};
+use llm_train::bootstrap::Interval;
 use llm_train::eval::humaneval::{PROBLEMS, Passes};
 use llm_train::eval::{Compared, Finished, Metric, Report};
 use serde_json::Value;
@@ -109,38 +110,28 @@ pub(super) fn comparison(screen: &mut Screen, finished: &[Finished], numbers: &[
         ));
     }
     screen.line("");
-    let difference = format!("minus {}", letter(0));
-    let header = [
-        "measure",
-        "",
-        "value",
-        "95 % interval",
-        difference.as_str(),
-        "95 % interval",
-    ];
-    let mut table = Table::new(&header);
+    let mut values = Table::new(&["measure", "", "value", "95 % interval"]);
+    let minus = format!("minus {}", letter(0));
+    let mut differences = Table::new(&["measure", "", minus.as_str(), "95 % interval"]);
     for one in numbers {
-        let name = if one.evaluation == 0 {
-            words(one.metric.key())
-        } else {
-            ""
+        let row = |interval: Interval| -> Vec<Cell> {
+            vec![
+                words(one.metric.key()).into(),
+                letter(one.evaluation).into(),
+                interval.value.into(),
+                Cell::number(range(interval.low, interval.high)),
+            ]
         };
-        let mut row: Vec<Cell> = vec![
-            name.into(),
-            letter(one.evaluation).into(),
-            one.own.value.into(),
-            Cell::number(range(one.own.low, one.own.high)),
-        ];
-        match one.difference {
-            Some(difference) => {
-                row.push(difference.value.into());
-                row.push(Cell::number(range(difference.low, difference.high)));
-            }
-            None => row.extend(["–".into(), "–".into()]),
+        values.push(row(one.own));
+        if let Some(difference) = one.difference {
+            differences.push(row(difference));
         }
-        table.push(row);
     }
-    screen.show(&table);
+    screen.show(&values);
+    if finished.len() > 1 {
+        screen.line("");
+        screen.show(&differences);
+    }
 }
 
 /// `A`, `B`, …, and numbers after `Z`.

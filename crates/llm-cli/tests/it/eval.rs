@@ -99,7 +99,7 @@ fn numbers_are_printed_once_and_again_and_stand_beside_others() {
     let plain = folder.deeper(["--compare", &base, &other, "--plain"]);
     assert!(plain.stdout.is_ascii(), "{}", plain.stdout);
     // The models' names are as long as the machine's folders.
-    narrow(table.stdout.split("\n\n").nth(1).unwrap());
+    narrow(table.stdout.split_once("\n\n").unwrap().1);
     narrow(&first.stdout);
 }
 
