@@ -7,7 +7,7 @@
 //!
 //! ```
 //! let bpe = llm_train::tiny::train_tokenizer(&["the cat, the hat", "the cat"], 280)?;
-//! let files = llm_train::tiny::files(&bpe);
+//! let files = llm_train::tiny::files(&bpe)?;
 //! assert!(files.iter().any(|(name, _)| *name == "tokenizer.json"));
 //! # Ok::<(), llm_train::Error>(())
 //! ```

@@ -347,6 +347,12 @@ fn rows_that_go_stand_in_the_side_file() {
     let near = folder.data(exact.chain(["--near"]));
     says(&near.stdout, &["nearly the same", "40.00 %"]);
     assert_eq!(folder.read("out.jsonl"), kept);
+}
+
+#[test]
+fn rows_do_not_go_over_their_source_or_from_a_broken_file() {
+    let folder = Folder::new();
+    folder.rows("a.jsonl", &[("One?", "1"), ("one?", "1")]);
     let over = folder.data(["dedup", "--data", "a.jsonl", "--out", "a.jsonl", "--force"]);
     ended(&over, 2);
     says(&over.stderr, &["a.jsonl: is one of the files to read"]);
