@@ -4,7 +4,7 @@
 //! 2. [`Material`]: data → questions; [`Leakage`]: which of them were trained on
 //! 3. [`Evaluation`]: asks, row by row, and can go on after a stop
 //! 4. [`Record`]: a question with its answer and scores; [`Report`]: the numbers
-//! 5. [`compare`]: finished evaluations side by side, rows paired
+//! 5. [`compare()`]: finished evaluations side by side, rows paired
 //! 6. [`choice`]: log-likelihoods of choices, and the loaders of public benchmarks;
 //!    [`humaneval`]: programs, written but never run; [`canary`]: secrets learned by heart
 //!
