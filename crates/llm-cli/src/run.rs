@@ -59,6 +59,7 @@ pub(crate) fn lesson(card: &Card, release: bool, look: &LookArgs, args: &[String
         .args(["--bin", card.binary, "--"])
         .args(words(look))
         .args(args);
+    weather.note("building, which takes minutes the first time");
     let status = cargo.status().map_err(|error| {
         Complaint::new(format!("cargo does not start: {error}"))
             .hint("rustup gives you cargo: https://rustup.rs")
