@@ -52,6 +52,18 @@ pub(crate) struct NormGradients<E> {
     pub(crate) bias: Vec<E>,
 }
 
+impl<'a, E> Norm<'a, E> {
+    /// The root-mean-square norm: no mean taken out, no shift.
+    pub(crate) fn root_mean_square(weight: &'a [E], eps: f64) -> Self {
+        Self {
+            weight,
+            bias: None,
+            eps,
+            centred: false,
+        }
+    }
+}
+
 impl<E: Real> Norm<'_, E> {
     /// `y` and what each row was normalised with.
     ///

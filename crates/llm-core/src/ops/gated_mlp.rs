@@ -111,12 +111,7 @@ impl<E: Real> Op<E> {
     }
 
     fn norm(&self) -> Norm<'_, E> {
-        Norm {
-            weight: &self.norm,
-            bias: None,
-            eps: self.eps,
-            centred: false,
-        }
+        Norm::root_mean_square(&self.norm, self.eps)
     }
 
     /// Sizes of gate and up, and of down.

@@ -128,12 +128,7 @@ struct PlacedAttention<E> {
 
 impl<E: Real> PlacedAttention<E> {
     fn norm<'a>(&self, weight: &'a [E]) -> Norm<'a, E> {
-        Norm {
-            weight,
-            bias: None,
-            eps: self.eps,
-            centred: false,
-        }
+        Norm::root_mean_square(weight, self.eps)
     }
 
     /// Heads under their norm and turned.
@@ -162,12 +157,6 @@ impl<E: Real> PlacedAttention<E> {
     }
 }
 
-/// The sizes of a `[B, T, H, D]` tensor.
-fn shape(dims: &[usize]) -> candle_core::Result<[usize; 4]> {
-    dims.try_into()
-        .map_err(|_| candle_core::Error::Msg(format!("{NAME}: shape {dims:?} is not [B, T, H, D]")))
-}
-
 impl<E: Real> CustomOp3 for PlacedAttention<E> {
     fn name(&self) -> &'static str {
         NAME
@@ -185,7 +174,8 @@ impl<E: Real> CustomOp3 for PlacedAttention<E> {
         let _span = span(NAME, || {
             self.spec.cost::<E>(q_layout.dims(), k_layout.dims(), 2)
         });
-        let (queries, keys) = (shape(q_layout.dims())?, shape(k_layout.dims())?);
+        let queries = q_layout.shape().dims4()?.into();
+        let keys = k_layout.shape().dims4()?.into();
         let q = self.place(&values(q, q_layout)?, self.q_norm.as_deref(), queries);
         let k = self.place(&values(k, k_layout)?, self.k_norm.as_deref(), keys);
         let v = values(v, v_layout)?;
@@ -210,7 +200,7 @@ impl<E: Real> CustomOp3 for PlacedAttention<E> {
             self.spec.cost::<E>(q.dims(), k.dims(), 5)
         });
         let rows = saved(&self.rows, NAME)?;
-        let (queries, keys) = (shape(q.dims())?, shape(k.dims())?);
+        let (queries, keys) = (q.dims4()?.into(), k.dims4()?.into());
         let [dq, dk, dv] =
             with_values::<E, _, 5>([q, k, v, out, d_out], |[q, k, v, out, d_out]| {
                 let (q_norm, k_norm) = (self.q_norm.as_deref(), self.k_norm.as_deref());

@@ -25,12 +25,7 @@ struct RmsNorm<E> {
 
 impl<E: Real> RmsNorm<E> {
     fn norm<'a>(&self, weight: &'a [E]) -> Norm<'a, E> {
-        Norm {
-            weight,
-            bias: None,
-            eps: self.eps,
-            centred: false,
-        }
+        Norm::root_mean_square(weight, self.eps)
     }
 }
 
