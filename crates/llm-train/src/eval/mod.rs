@@ -16,6 +16,7 @@ pub mod canary;
 pub mod choice;
 mod compare;
 mod config;
+mod graded;
 pub mod humaneval;
 mod leak;
 mod material;

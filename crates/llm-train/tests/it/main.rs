@@ -27,6 +27,8 @@ mod eval_config;
 #[cfg(test)]
 mod finetune;
 #[cfg(test)]
+mod graded;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod labels;
