@@ -102,8 +102,13 @@ impl Stepper {
             .max_grad_norm
             .map_or(1.0, |max| clip::factor(grad_norm, max));
         let lr = self.schedule.lr(step - 1);
-        self.optimizer
-            .step(&self.parameters, &gradients.sums, lr, clipped / factor)?;
+        let scale = clipped / factor;
+        let stepped = self
+            .optimizer
+            .step(&self.parameters, &gradients.sums, lr, scale);
+        if let Err(error) = stepped {
+            return processes.alike(error);
+        }
         if let Some(scaler) = &mut self.scaler {
             scaler.stepped();
         }
@@ -133,7 +138,7 @@ impl Stepper {
             let (mut sums, [loss]) = processes.sums(own)?;
             if !loss.is_finite() {
                 let (what, value) = ("the loss".to_owned(), loss.to_string());
-                return Err(Error::NotFinite { step, what, value });
+                return processes.alike(Error::NotFinite { step, what, value });
             }
             processes.sum_gradients(&self.parameters, &mut sums)?;
             match clip::global_norm(&sums, step) {
@@ -149,7 +154,7 @@ impl Stepper {
                     let overflow = matches!(error, Error::NotFinite { .. });
                     let scaler = self.scaler.as_mut().filter(|_| overflow);
                     if !scaler.is_some_and(LossScaler::back_off) {
-                        return Err(error);
+                        return processes.alike(error);
                     }
                 }
             }

@@ -218,7 +218,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let val = self.held_out_loss()?;
         if !val.is_finite() {
             let what = "the held-out loss".to_owned();
-            return Err(Error::NotFinite {
+            return self.processes.alike(Error::NotFinite {
                 step,
                 what,
                 value: val.to_string(),

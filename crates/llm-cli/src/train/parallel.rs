@@ -149,9 +149,12 @@ pub(super) fn end(done: Result<u8>, processes: &Processes, look: &LookArgs) -> u
         Err(error) => error,
     };
     let why = error.to_string();
+    let leads = processes.leads();
     let code = match error.downcast_ref::<Error>() {
-        Some(Error::Peer { code, .. }) if !processes.leads() => *code,
-        _ if processes.leads() => crate::failure::report(&error, look),
+        // The first one says it.
+        Some(own) if !leads && processes.is_settled() => own.exit_code(),
+        Some(Error::Peer { code, .. }) if !leads => *code,
+        _ if leads => crate::failure::report(&error, look),
         _ => {
             let named = error.context(format!("process {}", processes.rank()));
             crate::failure::report(&named, look)

@@ -201,8 +201,21 @@ impl Processes {
     /// # Errors
     /// As [`Processes::sums`].
     pub fn agree<T>(&self, own: Result<T>) -> Result<T> {
-        let (value, []) = self.sums(own.map(|value| (value, [])))?;
-        Ok(value)
+        let own = own.map(|value| (value, []));
+        self.sums::<T, 0>(own).map(|(value, _)| value)
+    }
+
+    /// An error to which every process has come by the same numbers: all know it.
+    ///
+    /// # Errors
+    /// Always: `error`.
+    pub fn alike<T>(&self, error: Error) -> Result<T> {
+        self.agree(Err(error))
+    }
+
+    /// Whether the run has failed and all of them know.
+    pub fn is_settled(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.settled.get())
     }
 
     /// The leader works, the others wait for it: `None` for them.
