@@ -43,6 +43,10 @@ mod monitor_events;
 #[cfg(test)]
 mod monitor_faults;
 #[cfg(test)]
+mod parallel_runs;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
 mod quality;
 #[cfg(test)]
 mod quality_files;
