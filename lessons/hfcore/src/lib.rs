@@ -1,0 +1,20 @@
+//! What the lessons of this shelf share, so that each of them is short.
+//!
+//! 1. [`bundled`]: the embedded model and the question set, from wherever a program starts
+//! 2. [`explain`]: [`teach`], whose errors bring the hints and exit codes of our crates
+//! 3. [`tuning`]: the settings of a fine-tuning run by the model's size, and the run with its log,
+//!    event files and curve
+//! 4. [`cost`]: time and memory of this process
+//! 5. [`asked`]: what the lessons ask of a loaded model
+//! 6. [`endpoint`]: an OpenAI-compatible server, for a judge
+//! 7. [`table`]: full training, LoRA and others measured beside each other, a process each
+
+pub mod asked;
+pub mod bundled;
+pub mod cost;
+pub mod endpoint;
+pub mod explain;
+pub mod table;
+pub mod tuning;
+
+pub use explain::teach;
