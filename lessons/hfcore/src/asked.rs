@@ -42,7 +42,8 @@ impl Candidate {
             let run = || newest(Path::new(RUNS), name);
             given.map(Path::to_path_buf).or_else(run).ok_or_else(|| {
                 let problem = format!("{RUNS} has no run of {lesson} that ended");
-                let hint = format!("cargo run --release --bin {lesson} -- --quick, or {flag} FOLDER");
+                let hint =
+                    format!("cargo run --release --bin {lesson} -- --quick, or {flag} FOLDER");
                 Complaint::new(problem).hint(hint)
             })
         };

@@ -91,7 +91,8 @@ impl Endpoint {
         let body = json!({
             "model": self.model, "messages": messages, "temperature": 0, "max_tokens": max_tokens,
         });
-        let mut request = self.agent.post(self.url.as_str()).header("Content-Type", "application/json");
+        let mut request =
+            self.agent.post(self.url.as_str()).header("Content-Type", "application/json");
         if let Some(key) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
@@ -120,7 +121,9 @@ impl Endpoint {
         let hint = match status {
             300..=399 => format!("set {BASE_URL} to the address that it moved to"),
             401 | 403 => format!("set {API_KEY} to a key of this server"),
-            404 => format!("{BASE_URL} ends in /v1 on most servers; {MODEL} has to be a model there"),
+            404 => {
+                format!("{BASE_URL} ends in /v1 on most servers; {MODEL} has to be a model there")
+            }
             429 => "the server has a limit on requests: try again later".into(),
             _ => "the server's own log says more".into(),
         };

@@ -7,10 +7,7 @@ use clap::Args;
 use llm_show::{Complaint, Lesson};
 
 /// As [`llm_show::teach`], with [`explained`] errors, and freed memory kept from step to step.
-pub fn teach<F: Args>(
-    binary: &str,
-    body: impl FnOnce(&mut Lesson, &F) -> Result<()>,
-) -> ExitCode {
+pub fn teach<F: Args>(binary: &str, body: impl FnOnce(&mut Lesson, &F) -> Result<()>) -> ExitCode {
     llm_alloc::keep_memory();
     llm_show::teach(binary, |lesson: &mut Lesson, own: &F| body(lesson, own).map_err(explained))
 }

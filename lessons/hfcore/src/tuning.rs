@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use llm_core::config::ModelConfig;
 use llm_core::model::count;
-use llm_show::{LessonArgs, ToolArgs, TrainingRow, Weather};
+use llm_show::{ToolArgs, TrainingRow, Weather};
 use llm_store::ModelFolder;
 use llm_train::config::{Method, TrainConfig};
 use llm_train::finetune::{FinetuneReport, Measure, Stage, finetune};
@@ -74,7 +74,13 @@ impl TuneArgs {
     ///
     /// # Errors
     /// A folder that holds no model.
-    pub fn config(&self, way: Way, tool: &ToolArgs, quick: bool, base: &Path) -> Result<TrainConfig> {
+    pub fn config(
+        &self,
+        way: Way,
+        tool: &ToolArgs,
+        quick: bool,
+        base: &Path,
+    ) -> Result<TrainConfig> {
         let model = ModelFolder::open(base)?.config;
         let small = is_small(&model);
         let lr = match (small, way.method) {
@@ -122,12 +128,18 @@ impl TuneArgs {
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub fn open(&self, way: Way, args: &LessonArgs, change: impl FnOnce(&mut TrainConfig)) -> Result<Session> {
+    pub fn open(
+        &self,
+        way: Way,
+        tool: &ToolArgs,
+        quick: bool,
+        change: impl FnOnce(&mut TrainConfig),
+    ) -> Result<Session> {
         let base = self.base()?;
-        let mut config = self.config(way, &args.tool, args.quick, &base)?;
+        let mut config = self.config(way, tool, quick, &base)?;
         change(&mut config);
         let mut session = Session::open(config, Some(&base))?;
-        if args.quick && !is_small(session.model.config()) {
+        if quick && !is_small(session.model.config()) {
             session.dataset.validation.truncate(FEW_ROWS);
             session.dataset.validation_rows.truncate(FEW_ROWS);
         }
