@@ -7,9 +7,11 @@
 //! 4. [`cost`]: time and memory of this process
 //! 5. [`asked`]: what the lessons ask of a loaded model
 //! 6. [`endpoint`]: an OpenAI-compatible server, for a judge
-//! 7. [`small`]: a small model of random numbers, to put adapters on
-//! 8. [`rank`]: how much rank a change needs, on a change whose rank is known
-//! 9. [`table`]: full training, LoRA and others measured beside each other, a process each
+//! 7. [`rows`], [`results`]: a row as the loss sees it; what came of a run
+//! 8. [`scoring`]: measures on one example each, three models on the same questions
+//! 9. [`small`]: a small model of random numbers, to put adapters on
+//! 10. [`rank`]: how much rank a change needs, on a change whose rank is known
+//! 11. [`table`]: full training, LoRA and others measured beside each other, a process each
 
 pub mod asked;
 pub mod bundled;
@@ -17,6 +19,9 @@ pub mod cost;
 pub mod endpoint;
 pub mod explain;
 pub mod rank;
+pub mod results;
+pub mod rows;
+pub mod scoring;
 pub mod small;
 pub mod table;
 pub mod tuning;

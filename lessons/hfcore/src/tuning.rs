@@ -102,7 +102,7 @@ impl TuneArgs {
         };
         let bundled = is_data(&self.data).then(|| here(HELD_OUT));
         Ok(TrainConfig {
-            model_name: Some(base.display().to_string()),
+            model_name: Some(here(&self.model).display().to_string()),
             method: way.method,
             dataset_path: here(&self.data),
             validation_path: self.eval_data.clone().or(bundled),
