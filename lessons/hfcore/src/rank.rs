@@ -136,7 +136,7 @@ pub fn picture(found: &[(usize, f64, f64)]) -> Picture {
         name: name.into(),
         points: found.iter().map(|row| ((row.0 as f64).log2(), value(row))).collect(),
     };
-    let both = [line("after 300 steps", |row| row.1), line("least at this rank", |row| row.2)];
+    let both = [line("after training", |row| row.1), line("least at this rank", |row| row.2)];
     lines("What a change of rank 8 leaves to adapters", ["log₂ R", "error left"], &both)
 }
 

@@ -134,10 +134,11 @@ fn scales(lesson: &mut Lesson) -> Result<()> {
 
 fn ranks(lesson: &mut Lesson) -> Result<()> {
     lesson.step(&format!("Which rank? A change of rank {RANK}, {SIZE} x {SIZE}, learnt by seven"));
+    let steps = if lesson.args.quick { 200 } else { 300 };
     let (mut found, mut over) = (Vec::new(), 0.0_f64);
     let mut table = Table::new(&["R", "trained", "error left", "least"]);
     for r in RANKS {
-        let (left, least) = (fit(r, 300, lesson.args.seed)?, least_error(r));
+        let (left, least) = (fit(r, steps, lesson.args.seed)?, least_error(r));
         table.row([r.into(), (2 * r * SIZE).into(), left.into(), least.into()]);
         over = over.max(left - least);
         found.push((r, left, least));

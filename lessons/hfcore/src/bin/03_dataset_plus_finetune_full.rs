@@ -129,7 +129,7 @@ fn memory(lesson: &mut Lesson) {
 
 fn by_heart(lesson: &mut Lesson, session: &Session) -> Result<()> {
     lesson.step("Eight rows by heart: what cannot learn eight rows has a fault");
-    let losses = rows::by_heart(session, 8, 60)?;
+    let losses = rows::by_heart(session, 8, 100)?;
     lesson.show(&Curve::new(&losses, "step").log());
     lesson.check_between("last loss", losses[losses.len() - 1], (0.0, 0.05));
     Ok(())

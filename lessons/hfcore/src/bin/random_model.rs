@@ -8,14 +8,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candle_core::{DType, Tensor};
 use clap::Parser;
 use lessons_hfcore::{bundled, explain::explained};
 use llm_core::config::published;
-use llm_core::model::{Decoder, count};
-use llm_core::params::Mode;
+use llm_core::model::count;
 use llm_show::{Complaint, ToolArgs, number};
-use llm_store::{SaveOptions, save_model};
 
 /// A larger model does not fit into the memory that this program is for.
 const MOST: u64 = 4_000_000_000;
@@ -63,14 +60,7 @@ fn run(flags: &Flags) -> Result<()> {
         let expected = format!("{problem}, expected at most {}", number::count(MOST));
         return Err(Complaint::new(expected).hint("--config qwen3-0.6b").into());
     }
-    let tokenizer = bundled::here(bundled::MODEL);
-    let copy =
-        ["tokenizer.json", "tokenizer_config.json"].map(|name| tokenizer.join(name)).to_vec();
-    let (model, _) = Decoder::init(&config, flags.common.seed, Mode::Frozen, DType::BF16)?;
-    let narrow = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(DType::BF16)?));
-    let tensors = model.named_tensors()?.into_iter().map(narrow).collect::<Result<_>>()?;
-    let options = SaveOptions { copy, ..SaveOptions::default() };
-    save_model(&flags.out, &config.to_json(), &tensors, &options)?;
+    bundled::write_random(&config, flags.common.seed, &flags.out)?;
     let mut screen = llm_show::stdout_screen(&flags.common.look);
     screen.line(&format!("{}  {} parameters", flags.out.display(), number::count(parameters)));
     Ok(screen.finish()?)
