@@ -132,6 +132,7 @@ pub fn verdict(reply: &str) -> Option<Verdict> {
     }
 }
 
+// ANCHOR: ruling
 /// Two verdicts on one pair, ours first and then second, as one ruling.
 fn ruling(forth: Option<Verdict>, back: Option<Verdict>) -> Ruling {
     use Verdict::{First, Second};
@@ -143,6 +144,7 @@ fn ruling(forth: Option<Verdict>, back: Option<Verdict>) -> Ruling {
         _ => Ruling::Tie,
     }
 }
+// ANCHOR_END: ruling
 
 /// Lets `ask` judge each of `matches` in both orders. `ask` gets the instructions and a prompt, and
 /// returns the judge's reply.

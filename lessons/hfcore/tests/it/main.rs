@@ -69,6 +69,15 @@ fn help_is_as_a_person_last_saw_it() {
     }
 }
 
+/// The counts of PEFT's `print_trainable_parameters`.
+#[test]
+fn adapters_have_the_sizes_that_peft_prints() {
+    let (_, right) = lessons_hfcore::small::known_costs().unwrap();
+    assert!(right, "see the table of 02_peft_lora");
+    let q_v = lessons_hfcore::small::KNOWN[0];
+    assert_eq!((q_v.0, q_v.4, q_v.4 * 4), ("qwen3-0.6b", 2_293_760, 9_175_040));
+}
+
 #[test]
 fn every_seed_ends_in_the_band() {
     for seed in ["1", "2", "3"] {
