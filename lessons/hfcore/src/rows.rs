@@ -55,12 +55,12 @@ pub fn gradients(
     let mut sums: BTreeMap<String, Tensor> = BTreeMap::new();
     for part in parts {
         let batch = collate(part, session.codec.pad(), session.device())?;
-// ANCHOR: weighting
+        // ANCHOR: weighting
         let scale = match weighting {
             Weighting::Tokens => 1.0 / all as f64,
             Weighting::Batches => 1.0 / (parts.len() * batch.supervised) as f64,
         };
-// ANCHOR_END: weighting
+        // ANCHOR_END: weighting
         let (loss, tape) = record(|| loss(session, &batch, scale));
         let store = tape.backward(&loss?)?;
         for (name, var) in session.parameters.iter() {

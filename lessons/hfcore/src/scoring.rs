@@ -53,7 +53,7 @@ pub fn by_hand(said: &str, reference: &str) -> [f64; 3] {
     let words = |text: &str| -> Vec<String> {
         text.to_lowercase().split_whitespace().map(|w| w.trim_matches('.').to_owned()).collect()
     };
-// ANCHOR: by_hand
+    // ANCHOR: by_hand
     let (mut left, said) = (words(reference), words(said));
     let (all, of) = (said.len() as f64, left.len() as f64);
     let mut common = 0.0;
@@ -66,7 +66,7 @@ pub fn by_hand(said: &str, reference: &str) -> [f64; 3] {
     }
     let (precision, recall) = (common / all, common / of);
     let f1 = 2.0 * precision * recall / (precision + recall);
-// ANCHOR_END: by_hand
+    // ANCHOR_END: by_hand
     let set = |words: &[String]| words.iter().cloned().collect::<std::collections::BTreeSet<_>>();
     let (a, b) = (set(&said), set(&words(reference)));
     let jaccard = a.intersection(&b).count() as f64 / a.union(&b).count() as f64;

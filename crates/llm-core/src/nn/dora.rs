@@ -52,7 +52,7 @@ impl Dora {
     pub(super) fn norms(&self, lora: &LoraLinear, ops: Ops) -> Result<Tensor> {
         let wide = self.squares.dtype();
         let (a, b) = (lora.a.detach(), lora.b.detach());
-// ANCHOR: norms
+        // ANCHOR: norms
         // [R, O]: a product with the weight as it is stored, no wider copy of it
         let crossed = ops.linear(&a, &lora.base.weight().detach(), None)?;
         let crossed = crossed.detach().to_dtype(wide)?.t()?;
@@ -61,7 +61,7 @@ impl Dora {
         let twice = ((&b * crossed)?.sum(D::Minus1)? * (2.0 * lora.scale))?;
         let own = ((b.matmul(&gram)? * &b)?.sum(D::Minus1)? * lora.scale.powi(2))?;
         let squares = ((&self.squares + twice)? + own)?;
-// ANCHOR_END: norms
+        // ANCHOR_END: norms
         // A row of zeros has no direction: its tiny length keeps 0 / 0 out of the result.
         let least = f64::from(f32::MIN_POSITIVE);
         Ok(squares
