@@ -86,7 +86,7 @@ impl<E: Real> CustomOp2 for Op<E> {
         let _span = span(NAME, || Cost::touch::<E>(2 * x_layout.shape().elem_count()));
         let x = values::<E>(x, x_layout)?;
         let factors = self.factors(&values::<E>(magnitude, magnitude_layout)?);
-        let y = multiplied(&x, &factors, self.bias.as_deref());
+        let y = multiplied::<E>(&x, &factors, self.bias.as_deref());
         Ok(output(y, x_layout.shape()))
     }
 

@@ -206,7 +206,7 @@ fn check(path: &Path, config: &AdapterConfig, tensors: &BTreeMap<String, Tensor>
                 "has shape {dims:?}, expected {shape} with r = {r}"
             )));
         }
-        check_partners(path, config, tensors, (name, module, role))?;
+        check_partners(path, config, tensors, (name.as_str(), module, role))?;
         if !config.covers(module) {
             return Err(bad(
                 "is not among the target_modules of the configuration".into()
@@ -223,11 +223,9 @@ fn check_partners(
     tensors: &BTreeMap<String, Tensor>,
     (name, module, role): (&str, &str, Role),
 ) -> Result<()> {
-    let roles = match config.lora.use_dora {
-        true => &Role::ALL[..],
-        false => &Role::ALL[..2],
-    };
-    for other in roles.iter().map(|&role| name_of(module, role)) {
+    let plain = |role: &Role| *role != Role::Magnitude || config.lora.use_dora;
+    for role in Role::ALL.into_iter().filter(plain) {
+        let other = name_of(module, role);
         if !tensors.contains_key(&other) {
             let problem = format!("has no partner `{other}`");
             return Err(Error::tensor(path, name, problem));

@@ -16,8 +16,7 @@ use lessons_hfcore::tuning::{MAX_NEW_TOKENS, TuneArgs, Tuned, Way, is_small, tun
 use lessons_hfcore::{cost::spent, results};
 use llm_core::kernels::pool;
 use llm_core::model::memory::Training;
-use llm_show::number::{bytes, count};
-use llm_show::{Cell, Curve, Lesson, Table};
+use llm_show::{Cell, Curve, Lesson, Table, number::count};
 use llm_train::config::Method;
 use llm_train::finetune::Measure;
 use llm_train::session::Session;
@@ -114,12 +113,12 @@ fn averages(lesson: &mut Lesson, session: &Session) -> Result<()> {
 
 fn memory(lesson: &mut Lesson) {
     lesson.step("Each trained number: weight 2, gradient 2, f32 copy 4, Adam's moments 8 bytes");
-    let mut table = Table::new(&["7 billion parameters", "bytes"]);
+    let mut table = Table::new(&["7 billion parameters", "memory"]);
     let full = Training::full(7_000_000_000);
     let lora = Training::of(14_000_000_000, 40_000_000);
     let rows = [("Adam's moments alone", full.moments), ("all of full training", full.total())];
     for (name, size) in rows.into_iter().chain([("LoRA, 40 million train", lora.total())]) {
-        table.row([name.into(), Cell::number(bytes(size))]);
+        table.row([name.into(), Cell::number(format!("{:.1} GB", size as f64 / 1e9))]);
     }
     lesson.show(&table);
     lesson.check_equal("full training, bytes a parameter", &(full.total() / 7_000_000_000), &16);

@@ -18,7 +18,7 @@ use lessons_hfcore::bundled::{HELD_OUT, MODEL, here};
 use lessons_hfcore::{cost::spent, tuning::MAX_NEW_TOKENS};
 use llm_core::kernels::pool;
 use llm_core::text::visible::tokens;
-use llm_show::{Lesson, Table, look::clip};
+use llm_show::{Cell, Lesson, Table, look::clip};
 use llm_train::{data::Message, eval::Subject, evaluate::exact_match};
 
 #[global_allocator]
@@ -122,7 +122,7 @@ fn beside(lesson: &mut Lesson, asked: &[Question], said: &[Vec<Said>]) {
     let look = lesson.look();
     let mut table = Table::new(&["question", "expected", "base", "full", "LoRA"]).limit(20);
     for (index, (prompt, expected)) in asked.iter().enumerate() {
-        let cell = |text: &str, columns| clip(look, &text.replace('\n', " "), columns).into();
+        let cell = |text: &str, columns| Cell::from(clip(look, &text.replace('\n', " "), columns));
         let answers = said.iter().map(|one| cell(&one[index].text, 13));
         let start = [cell(&as_text(prompt), 24), cell(expected, 13)];
         table.push(start.into_iter().chain(answers).collect());

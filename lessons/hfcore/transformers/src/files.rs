@@ -71,8 +71,8 @@ fn entry(name: &str, value: &Value) -> Result<Entry> {
         let number = |value: &Value| value.as_u64().with_context(|| missing(key));
         list.iter().map(number).collect()
     };
-    let bytes =
-        numbers("data_offsets")?.try_into().ok().with_context(|| missing("data_offsets"))?;
+    let offsets = <[u64; 2]>::try_from(numbers("data_offsets")?);
+    let bytes = offsets.ok().with_context(|| missing("data_offsets"))?;
     let dtype = value["dtype"].as_str().with_context(|| missing("dtype"))?.to_owned();
     Ok(Entry { name: name.to_owned(), dtype, shape: numbers("shape")?, bytes })
 }
