@@ -34,7 +34,7 @@ fn strength(k: usize) -> f64 {
 
 /// Strength of the directions from `first` on.
 fn strength_from(first: usize) -> f64 {
-    (first..RANK).map(|k| strength(k).powi(2)).sum::<f64>().sqrt()
+    (first..RANK).fold(0.0, |sum, k| sum + strength(k).powi(2)).sqrt()
 }
 
 /// The least that `‖s B A − T‖ / ‖T‖` can be at rank `r`.

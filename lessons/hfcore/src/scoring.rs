@@ -243,7 +243,7 @@ pub fn opinion(
             theirs: theirs.text,
         })
         .collect();
-    let (mut asked, most) = (0, 2 * matches.len() as u64);
+    let (mut asked, most) = (0_u64, 2 * matches.len() as u64);
     let judged = judge::<anyhow::Error>(&matches, tool.seed, |instructions, prompt| {
         asked += 1;
         weather.progress("judge", asked.min(most), most);

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn differences_and_near_ties_are_told_apart() {
-        let tensor = |rows: &[[f32; 3]]| Tensor::new(rows, &Device::Cpu).unwrap();
+        let tensor = |rows: &[[f32; 3]; 2]| Tensor::new(rows, &Device::Cpu).unwrap();
         let ours = tensor(&[[1.0, 2.0, 0.0], [0.0, 3.0, 3.0]]);
         let near = tensor(&[[1.0, 2.001, 0.0], [0.0, 3.0, 3.0]]);
         let (gap, others) = apart(&ours, &near).unwrap();
