@@ -179,7 +179,7 @@ pub const CARDS: &[Card] = &[
     Card { id: "H03", binary: "03_dataset_plus_finetune_full", title: "full fine-tuning", shelf: "hfcore",
         seconds: 90, needs: &[], next: "H04",
         question: "What does it take to teach a whole model new answers?",
-        sees: "labels, two averages, memory, eight rows by heart, a run with intervals",
+        sees: "labels, two averages, memory, a few rows by heart, a run with intervals",
         takeaway: "only answers count, tokens weigh alike, and 16 bytes a parameter is the price",
         exercise: "GB to train all of Qwen3-0.6B at 16 bytes a parameter? --check NUMBER",
         reads: &["crates/llm-train/src/labels.rs", "crates/llm-train/src/batch.rs", "crates/llm-train/src/step.rs", "crates/llm-train/src/finetune.rs"],

@@ -1,7 +1,7 @@
 //! What does it take to teach a whole model new answers?
 //!
 //! What you will see: a row as tokens that count and tokens that do not, why averages of averages are
-//! wrong, what every trained number costs in memory, eight rows by heart, a run with intervals.
+//! wrong, what every trained number costs in memory, a few rows by heart, a run with intervals.
 //!
 //! Reads: crates/llm-train/src/{labels,batch,step,finetune}.rs.
 //! Try: `--quick`, `--steps 20`, `--data my.jsonl`.
@@ -127,8 +127,9 @@ fn memory(lesson: &mut Lesson) {
 }
 
 fn by_heart(lesson: &mut Lesson, session: &Session) -> Result<()> {
-    lesson.step("Eight rows by heart: what cannot learn eight rows has a fault");
-    let losses = rows::by_heart(session, 8, 100)?;
+    let (count, steps) = if lesson.args.quick { (8, 100) } else { (32, 300) };
+    lesson.step(&format!("{count} rows by heart: what cannot learn so few rows has a fault"));
+    let losses = rows::by_heart(session, count, steps)?;
     lesson.show(&Curve::new(&losses, "step").log());
     lesson.check_between("last loss", losses[losses.len() - 1], (0.0, 0.05));
     Ok(())

@@ -10,7 +10,11 @@ mod tools;
 
 use std::path::{Path, PathBuf};
 
+use lessons_hfcore::small::{ALL, KNOWN, known_costs};
+use llm_core::config::published;
+use llm_core::model::{count, memory::Training};
 use llm_show::golden::{Golden, Promises, Run};
+use llm_show::number;
 
 /// Four printed decimals, of which rounding may change the last.
 const PRINTED: f64 = 2e-4;
@@ -72,10 +76,27 @@ fn help_is_as_a_person_last_saw_it() {
 /// The counts of PEFT's `print_trainable_parameters`.
 #[test]
 fn adapters_have_the_sizes_that_peft_prints() {
-    let (_, right) = lessons_hfcore::small::known_costs().unwrap();
+    let (_, right) = known_costs().unwrap();
     assert!(right, "see the table of 02_peft_lora");
-    let q_v = lessons_hfcore::small::KNOWN[0];
+    let q_v = KNOWN[0];
     assert_eq!((q_v.0, q_v.4, q_v.4 * 4), ("qwen3-0.6b", 2_293_760, 9_175_040));
+}
+
+#[test]
+fn the_book_says_what_each_kind_of_fine_tuning_trains() {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/02_hfcore");
+    let page = std::fs::read_to_string(book.join("kinds.md")).unwrap();
+    let config = published::find("qwen3-0.6b").unwrap().unwrap();
+    let all = count::total(&config);
+    let lora = count::lora(&config, 16, ALL).unwrap();
+    let rows: u64 = count::projections(&config).iter().map(|one| one.outputs).sum();
+    let dora = lora + config.num_hidden_layers as u64 * rows;
+    let prompt = 20 * config.hidden_size as u64;
+    for (trained, frozen) in [(all, 0), (lora, 2 * all), (dora, 2 * all), (prompt, 2 * all)] {
+        let memory = Training::of(frozen, trained).total() as f64 / 1e9;
+        let row = format!("| {} | {memory:.2} GB |", number::count(trained));
+        assert!(page.contains(&row), "{row}");
+    }
 }
 
 #[test]
