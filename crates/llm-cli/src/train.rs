@@ -1,7 +1,9 @@
 //! `deeper train`: LoRA, full fine-tuning or pretraining, as a file says.
 
+mod gradients;
 mod log;
 mod lr_range;
+mod parallel;
 pub(crate) mod signals;
 mod sweep;
 mod watch;
@@ -21,6 +23,7 @@ use llm_train::finetune::{BeforeAfter, FinetuneReport, Measure, Stage, finetune}
 use llm_train::monitor::Monitor;
 use llm_train::monitor::sabotage::Fault;
 use llm_train::observe::{Callback, Event, MetricsFile, Observer, SamplesFile};
+use llm_train::processes::Processes;
 use llm_train::resume::run_folder;
 use llm_train::runs::RunFolder;
 use llm_train::session::Session;
@@ -36,12 +39,15 @@ use self::watch::View;
 env.json, data.json, checks.json, metrics.jsonl, system.jsonl, warnings.jsonl, metrics.json, \
 samples.jsonl, report.html, logs/ for TensorBoard, checkpoints/ and model/, and error.json when it \
 fails; output_models/runs/latest points to it.\n\nCtrl-C and SIGTERM write a checkpoint after the step \
-that is being computed and exit with 130 or 143; a second one ends at once.\n\nExamples:\n  \
+that is being computed and exit with 130 or 143; a second one ends at once.\n\nStarted several \
+times by `torchrun --no-python` or `mpirun`, the processes share each step's rows and train one \
+model.\n\nExamples:\n  \
 deeper train --config configs/train.yaml\n  \
 deeper train --config configs/train.yaml lr=1e-4 epochs=1\n  \
 deeper train --config configs/train.yaml --resume\n  \
 deeper train --config configs/train.yaml resume_from=output_models/runs/latest/checkpoints/step-00000100\n  \
 deeper train --config configs/train.yaml --lr-range=1e-6..1\n  \
+torchrun --no-python --nproc-per-node 2 deeper train --config configs/train.yaml\n  \
 deeper train --config configs/train.yaml 'sweep={lr: [1e-3, 3e-3], lora_r: [4, 16]}'"
 )]
 pub(crate) struct TrainArgs {
@@ -51,7 +57,7 @@ pub(crate) struct TrainArgs {
     /// Number type, instead of the file's `dtype`
     #[arg(long, value_enum, value_name = "DTYPE")]
     dtype: Option<DTypeName>,
-    /// Threads to compute with, 1 or more [default: one a core]
+    /// Threads to compute with, 1 or more [default: one a core, shared by the processes of a machine]
     #[arg(long, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
     /// One seed, one result; instead of the file's `seed`
@@ -100,89 +106,129 @@ pub(crate) struct TrainArgs {
     /// Steps of --lr-range
     #[arg(long, default_value_t = 100, value_name = "N")]
     lr_steps: u64,
+    /// Instead of training, write the gradients of the first step, before clipping, as safetensors
+    #[arg(long, value_name = "FILE", conflicts_with = "lr_range")]
+    gradients: Option<PathBuf>,
     /// Settings that override the file's
     #[arg(value_name = "key=value")]
     overrides: Vec<String>,
 }
 
 pub(crate) fn run(args: &TrainArgs) -> Result<u8> {
-    if let Some(threads) = args.threads {
-        llm_core::kernels::pool::set_threads(threads.get())?;
+    let launch = parallel::launch()?;
+    parallel::set_threads(args.threads, launch.as_ref())?; // before there is another thread
+    let processes = parallel::connect(launch)?;
+    let done = run_among(args, &processes);
+    match processes.is_alone() {
+        true => done,
+        false => Ok(parallel::end(done, &processes, &args.look)),
     }
-    let mut config = TrainConfig::load(&args.config, &overrides(args))?;
+}
+
+/// The command in each of the processes that share it; usually there is one.
+fn run_among(args: &TrainArgs, processes: &Processes) -> Result<u8> {
+    let mut config = processes.each(|| TrainConfig::load(&args.config, &overrides(args)))?;
     config.resume_from = args.resume.clone().or(config.resume_from);
     let mut screen = llm_show::stdout_screen(&args.look);
     if args.show_config {
-        screen.raw(&config.to_yaml()?);
-        screen.finish()?;
+        if processes.leads() {
+            screen.raw(&config.to_yaml()?);
+            screen.finish()?;
+        }
         return Ok(0);
     }
     let signals = Signals::listen()?;
-    let done = run_as_asked(args, config, &signals, &mut screen);
+    let done = run_as_asked(args, config, processes, &signals, &mut screen);
     let code = signals.code(done, &args.look)?;
     screen.finish()?;
     Ok(code)
 }
 
-/// A sweep, a range test or one run.
+/// A sweep, a range test, gradients or one run.
 fn run_as_asked(
     args: &TrainArgs,
     config: TrainConfig,
+    processes: &Processes,
     signals: &Signals,
     screen: &mut Screen,
 ) -> Result<()> {
     let mut weather = llm_show::stderr_weather(&args.look);
+    if let Some(file) = &args.gradients {
+        return gradients::run(args, config, file, processes, screen);
+    }
+    processes.lead(|| parallel::check(args, &config, processes))?;
     if let Some(ends) = args.lr_range {
         let config = TrainConfig {
             resume_from: None,
             sweep: None,
             ..config
         };
-        let session = open(config)?;
+        let session = open(config, processes)?;
         let range = lr_range::range(ends, args.lr_steps);
         return lr_range::run(&session, range, &mut weather, screen);
     }
     if config.sweep.is_some() {
         return sweep::run(args, &config, signals, &mut weather, screen);
     }
-    let resumed = match &config.resume_from {
-        Some(name) => run_folder(name, &config.output_dir)?,
-        None => None,
-    };
     // Locked before anything is read from it.
-    let resumed = resumed.map(|path| RunFolder::reopen(&path)).transpose()?;
-    let (report, folder) = train_in(args, config, resumed, signals, &mut weather)?;
+    let resumed = processes.lead(|| reopened(&config))?.flatten();
+    let config = parallel::same_run(config, resumed.as_ref(), processes)?;
+    if !processes.leads() {
+        return parallel::follow(args, config, processes, signals);
+    }
+    let place = Place {
+        folder: resumed,
+        processes,
+    };
+    let (report, folder) = train_in(args, config, place, signals, &mut weather)?;
     weather.fact("model", &folder.model().display().to_string());
     result(screen, &report);
     log::samples(screen, &folder.samples())
 }
 
-fn open(config: TrainConfig) -> Result<Session> {
+/// The run that is gone on with, locked; `None` for one that begins.
+fn reopened(config: &TrainConfig) -> llm_train::Result<Option<RunFolder>> {
+    let resumed = match &config.resume_from {
+        Some(name) => run_folder(name, &config.output_dir)?,
+        None => None,
+    };
+    resumed.map(|path| RunFolder::reopen(&path)).transpose()
+}
+
+fn open(config: TrainConfig, processes: &Processes) -> Result<Session> {
     let base = match &config.model_name {
         Some(name) => Some(llm_hub::resolve(name)?),
         None => None,
     };
-    Ok(Session::open(config, base.as_deref())?)
+    Ok(Session::open_among(config, base.as_deref(), processes)?)
 }
 
-/// One run in `folder`, or in a new one.
+/// Where a run is: in which folder, and in which processes beside this one.
+struct Place<'p> {
+    /// `None` for a new one.
+    folder: Option<RunFolder>,
+    processes: &'p Processes,
+}
+
+/// One run, in the first of its processes.
 fn train_in(
     args: &TrainArgs,
     config: TrainConfig,
-    folder: Option<RunFolder>,
+    place: Place,
     signals: &Signals,
     weather: &mut Weather,
 ) -> Result<(FinetuneReport, RunFolder)> {
-    let mut session = open(config)?;
+    let mut session = open(config, place.processes)?;
     watch::plan(&mut session, args.sabotage, &args.allow)?;
-    let folder = match folder {
-        Some(folder) => folder,
+    let folder = match place.folder {
+        Some(folder) => Ok(folder),
         None => RunFolder::create(
             &session.config.output_dir,
             &session.config.run_name,
             SystemTime::now(),
-        )?,
+        ),
     };
+    let folder = place.processes.agree(folder)?;
     header(weather, &session, &folder)?;
     let report = train(args, &session, &folder, signals.stop(), weather);
     watch::finish(&folder, weather, report.as_ref().err());
@@ -289,7 +335,7 @@ fn model_rows(session: &Session) -> Result<Vec<(&'static str, String)>> {
     // A gradient and two moments stand beside each trained scalar.
     let memory = bytes((total * size + 3 * trainable * size) as u64);
     let location = format!("{:?}", session.device().location());
-    Ok(vec![
+    let mut rows = vec![
         ("model", model),
         ("parameters", parameters),
         (
@@ -300,7 +346,11 @@ fn model_rows(session: &Session) -> Result<Vec<(&'static str, String)>> {
             "device",
             format!("{location} ({}), {}", session.device_reason, dtype.as_str()),
         ),
-    ])
+    ];
+    let processes = &session.processes;
+    let together = processes.transport();
+    rows.extend(together.map(|name| ("processes", format!("{} over {name}", processes.size()))));
+    Ok(rows)
 }
 
 fn data_rows(session: &Session) -> Vec<(&'static str, String)> {

@@ -24,16 +24,28 @@ pub struct Chosen {
 /// # Errors
 /// An unknown name, or a device that this build or machine does not have.
 pub fn choose(name: &str) -> Result<Chosen> {
+    choose_at(name, 0)
+}
+
+/// As [`choose`]: the GPU number `index` of the machine, counted from 0, where a GPU is chosen.
+/// Processes that train together on one machine take one each.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_at(name: &str, index: usize) -> Result<Chosen> {
     let cpu = |reason: String| Chosen {
         device: Device::Cpu,
         reason,
     };
     match name {
         "cpu" => Ok(cpu("asked for".into())),
-        "cuda" => named("cuda", cfg!(feature = "cuda"), || Device::new_cuda(0)),
-        "metal" => named("metal", cfg!(feature = "metal"), || Device::new_metal(0)),
+        "cuda" => named("cuda", cfg!(feature = "cuda"), || Device::new_cuda(index)),
+        "metal" => named("metal", cfg!(feature = "metal"), || {
+            Device::new_metal(index)
+        }),
         "auto" => {
-            if let Some(found) = ["cuda", "metal"].iter().find_map(|name| choose(name).ok()) {
+            let mut names = ["cuda", "metal"].iter();
+            if let Some(found) = names.find_map(|name| choose_at(name, index).ok()) {
                 return Ok(Chosen {
                     reason: "first accelerator that answered".into(),
                     ..found

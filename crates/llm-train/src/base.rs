@@ -74,7 +74,10 @@ pub fn precision(
             DType::BF16
         }
         (true, _) if device.is_cpu() => {
-            warn("bf16 is for GPUs and adapters: this run trains in f32");
+            if Products::rounding_is_fast() {
+                return Ok((DType::F32, Products::Rounded));
+            }
+            warn("this CPU has neither AVX512-BF16 nor AMX: this run trains in f32");
             DType::F32
         }
         (_, true) if device.is_cpu() => {

@@ -31,6 +31,22 @@ impl Interval {
     }
 }
 
+/// A share of right answers with its 95 % score interval (Wilson 1927), which unlike resampling has
+/// a width where all answers are right.
+pub fn proportion(right: usize, all: usize) -> Interval {
+    /// The 97.5 % quantile of the normal distribution.
+    const Z: f64 = 1.959_963_984_540_054;
+    let (n, share) = (all.max(1) as f64, right as f64 / all.max(1) as f64);
+    let scale = 1.0 + Z * Z / n;
+    let middle = (share + Z * Z / (2.0 * n)) / scale;
+    let half = Z / scale * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    Interval {
+        value: share,
+        low: (middle - half).max(0.0),
+        high: (middle + half).min(1.0),
+    }
+}
+
 /// One row's part in a ratio of sums: a loss and its tokens, or a hit and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
@@ -117,6 +133,25 @@ mod tests {
     use llm_core::rng::standard_normal;
 
     use super::*;
+
+    #[test]
+    fn score_intervals_of_shares() {
+        // Ends are the roots of (share − p)² = z² p (1 − p) / n.
+        for (right, all) in [(0, 10), (1, 10), (95, 100), (100, 100), (7, 12)] {
+            let found = proportion(right, all);
+            let share = right as f64 / all as f64;
+            for p in [found.low, found.high] {
+                let z2 = 1.959_963_984_540_054_f64.powi(2);
+                let left = (share - p).powi(2);
+                assert!(
+                    (left - z2 * p * (1.0 - p) / all as f64).abs() < 1e-12,
+                    "{right}/{all}"
+                );
+            }
+            assert!(found.low <= share && share <= found.high);
+        }
+        assert!(proportion(100, 100).low > 0.96 && proportion(100, 100).low < 0.97);
+    }
 
     fn ones(values: &[f64]) -> Vec<Part> {
         values

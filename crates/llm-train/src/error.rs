@@ -89,6 +89,22 @@ pub enum Error {
         /// What was found and what was expected.
         problem: String,
     },
+    /// Another process of a run that several processes share ended with an error.
+    #[error("process {rank}: {problem}")]
+    Peer {
+        /// Its number, counted from 0.
+        rank: usize,
+        /// Its exit code.
+        code: u8,
+        /// What it said.
+        problem: String,
+    },
+    /// Processes that do not find, or do not understand, each other.
+    #[error("processes: {problem}")]
+    Processes {
+        /// What happened and what was expected.
+        problem: String,
+    },
     /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -145,20 +161,29 @@ impl Error {
         }
     }
 
+    /// An [`Error::Processes`].
+    pub fn processes(problem: impl Into<String>) -> Self {
+        Self::Processes {
+            problem: problem.into(),
+        }
+    }
+
     /// An [`Error::Io`] for `path`, for use with `map_err`.
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { path, source }
     }
 
-    /// The process exit code for this error: 1 a check failed, 2 bad input, 3 files, 4 numbers,
-    /// 130 asked to stop.
+    /// The process exit code for this error: 1 a check failed, 2 bad input, 3 files and network,
+    /// 4 numbers, 130 asked to stop; that of another process for its errors.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Audit { .. } | Self::Failed { .. } | Self::Check { .. } => 1,
             Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::NotFinite { .. } | Self::Core(llm_core::Error::NotFinite { .. }) => 4,
             Self::Io { .. } | Self::Core(llm_core::Error::Io { .. }) => 3,
+            Self::Processes { .. } => 3,
+            Self::Peer { code, .. } => *code,
             Self::Store(error) => error.exit_code(),
             _ => 2,
         }
@@ -190,6 +215,10 @@ impl Error {
                 "configs/train.yaml and configs/eval.yaml show the keys with what they mean"
             }
             Self::Check { hint, .. } => hint,
+            Self::Processes { .. } => {
+                "torchrun or mpirun has to start all of them on the same files; \
+                 DEEPER_PROCESS_TIMEOUT=SECONDS changes how long they wait for each other"
+            }
             Self::Audit { .. } => "the model code loses this gradient; nothing was trained",
             Self::NotFinite { .. } => {
                 "lower `lr`, raise `warmup_ratio`, or look for bad values in the weights"

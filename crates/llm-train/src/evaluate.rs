@@ -18,6 +18,7 @@ use crate::batch::collate;
 use crate::bootstrap::Part;
 use crate::labels::Example;
 use crate::model::{LanguageModel, row_losses};
+use crate::processes::Processes;
 
 /// Loss of each example: its sum over the supervised tokens, and their number.
 ///
@@ -42,6 +43,37 @@ pub fn example_losses(
         parts.extend(sums.into_iter().zip(&rows).map(part));
     }
     Ok(parts)
+}
+
+/// As [`example_losses`], each of the processes for its share of the examples; every process gets
+/// those of all. A row's bits do not depend on its neighbours, so they are those of one process.
+///
+/// # Errors
+/// As [`example_losses`], in every process alike; or another process's error.
+pub fn shared_losses(
+    processes: &Processes,
+    model: &impl LanguageModel,
+    examples: &[Example],
+    batch_size: usize,
+    pad: u32,
+    device: &Device,
+) -> Result<Vec<Part>> {
+    let share = processes.share(examples.len());
+    let own = example_losses(model, &examples[share.clone()], batch_size, pad, device);
+    let own = processes.agree(own)?;
+    if processes.is_alone() {
+        return Ok(own);
+    }
+    let mut sums = vec![0.0; examples.len()];
+    for (sum, part) in sums[share].iter_mut().zip(&own) {
+        *sum = part.sum;
+    }
+    processes.sum_numbers(&mut sums)?; // of one number and zeros
+    let part = |(sum, row): (f64, &Example)| Part {
+        sum,
+        weight: row.supervised() as f64,
+    };
+    Ok(sums.into_iter().zip(examples).map(part).collect())
 }
 
 /// The loss per supervised token of a whole set.

@@ -3,6 +3,9 @@
 //! The base model is measured on the held-out rows, then trained, then measured again on the same
 //! rows; differences come with paired bootstrap intervals. An adapter starts at B = 0, so the model
 //! with a fresh adapter **is** the base model, and one copy serves for both measurements.
+//!
+//! Where several processes share a run, the first one calls [`finetune`] and the others [`follow`]:
+//! they train and measure losses with it, and wait while it checks, answers and writes.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -12,6 +15,7 @@ use serde::Serialize;
 use crate::audit::AuditReport;
 use crate::bootstrap::{Interval, Part, RESAMPLES, paired_difference};
 use crate::evaluate::{Answer, mean_loss};
+use crate::monitor::checks::before_training;
 use crate::observe::{End, Observer, Outcome};
 use crate::runs::RunFolder;
 use crate::session::Session;
@@ -83,19 +87,19 @@ pub fn finetune(
     stop: Option<&AtomicBool>,
     mut stage: impl FnMut(Stage),
 ) -> Result<FinetuneReport> {
-    let audit = crate::monitor::checks::before_training(session, run)?;
+    let processes = &session.processes;
+    let audit = processes.agree(before_training(session, run))?;
     stage(Stage::Audited(&audit));
     let before = measured(session, measure, false, &mut stage)?;
     stage(Stage::Training);
     let outcome = session.train(Some(run), observers, stop)?;
     if outcome.end == End::Interrupted {
         let (step, checkpoint) = (outcome.steps, run.checkpoint(outcome.steps));
-        return Err(Error::Interrupted { step, checkpoint });
+        return processes.agree(Err(Error::Interrupted { step, checkpoint }));
     }
     let after = measured(session, measure, true, &mut stage)?;
     stage(Stage::Saving);
-    session.save(&run.model(), run.resumed)?;
-    crate::monitor::template::record(&run.model(), &session.codec)?;
+    processes.agree(save(session, run))?;
     let seed = session.config.seed;
     let report = FinetuneReport {
         loss: compare(&before.losses, &after.losses, seed)?,
@@ -106,8 +110,37 @@ pub fn finetune(
         total: session.total_parameters()?,
         audited: audit.tensors,
     };
-    write_report(run, &report)?;
+    processes.agree(write_report(run, &report))?;
     Ok(report)
+}
+
+/// The part of every process but the first in a run that several share: step by step what
+/// [`finetune`] does in that one, as far as all have to be there.
+///
+/// # Errors
+/// Its own, or [`Error::Peer`] for what went wrong in another process; a run that was asked to stop
+/// is such an error of the first one.
+pub fn follow(session: &Session, stop: Option<&AtomicBool>) -> Result<Outcome> {
+    let processes = &session.processes;
+    let measured = || {
+        session.losses()?;
+        processes.wait() // the answers
+    };
+    processes.wait()?; // the checks and the audit
+    measured()?;
+    let outcome = session.train(None, &mut [], stop)?;
+    if outcome.end == End::Interrupted {
+        processes.wait()?;
+    }
+    measured()?;
+    processes.wait()?; // the result
+    processes.wait()?; // the report
+    Ok(outcome)
+}
+
+fn save(session: &Session, run: &RunFolder) -> Result<()> {
+    session.save(&run.model(), run.resumed)?;
+    crate::monitor::template::record(&run.model(), &session.codec)
 }
 
 struct Measured {
@@ -128,7 +161,8 @@ fn measured(
     let answers = session.answers(total, measure.max_new_tokens, |answer| {
         done += 1;
         stage(Stage::Answered(done, total, trained, answer));
-    })?;
+    });
+    let answers = session.processes.agree(answers)?;
     Ok(Measured { losses, answers })
 }
 

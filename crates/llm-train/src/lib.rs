@@ -19,6 +19,7 @@
 //! 11. [`chars`]: a model that reads characters, from one page of text
 //! 12. [`synth`]: a closed world of generated text; [`tiny`]: the embedded model that learns it
 //! 13. [`monitor`]: who watches a run: event files, warnings, checks by name, planted faults, diagnoses
+//! 14. [`processes`]: several of them train one model
 //!
 //! Nothing here prints: the caller passes observers and shows the reports.
 
@@ -49,6 +50,7 @@ pub mod monitor;
 pub mod observe;
 pub mod optimizer;
 pub mod order;
+pub mod processes;
 pub mod prompt;
 pub mod quality;
 pub mod range_test;

@@ -4,6 +4,9 @@
 //! its own folder from its newest checkpoint; one that is damaged is passed over, and the one before
 //! it is used. A named checkpoint begins a new run that goes on as that one did, and nothing else
 //! will do: when it is damaged, that is an error.
+//!
+//! A run that goes on has the processes that it had: with another number of them sums are taken in
+//! another order, and the last bits differ. A new run from one of its checkpoints may have any number.
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +33,9 @@ const FREE: [&str; 12] = [
     "sample_tokens",
     "device",
 ];
+
+/// The number of processes among a checkpoint's facts; 1 where it is missing.
+pub(crate) const PROCESSES: &str = "processes";
 
 /// Where a run goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,14 +118,23 @@ pub fn find(name: &Path, output_dir: &Path) -> Result<Start> {
     }
 }
 
-/// Fails unless the run that is gone on with had the same settings, data, tokenizer and base model.
+/// Fails unless the run that is gone on with had the same settings, data, tokenizer, base model and
+/// number of `processes`.
 ///
 /// # Errors
-/// A damaged checkpoint, or the first setting or file that differs.
-pub fn check(start: &Start, config: &TrainConfig, facts: &Map<String, Value>) -> Result<()> {
+/// A damaged checkpoint, or the first setting, file or number that differs.
+pub fn check(
+    start: &Start,
+    config: &TrainConfig,
+    facts: &Map<String, Value>,
+    processes: usize,
+) -> Result<()> {
     if let Some(folder) = &start.checkpoint {
         let (_, saved) = read_progress(folder)?;
         check_settings(&folder.join(CONFIG_FILE), config)?;
+        if start.in_place {
+            check_processes(&saved, processes)?;
+        }
         return check_facts(&saved, facts);
     }
     // Stopped before its first checkpoint: what its folder says already has to hold all the same.
@@ -137,7 +152,9 @@ pub fn check(start: &Start, config: &TrainConfig, facts: &Map<String, Value>) ->
             let saved: Value = serde_json::from_str(&text)
                 .map_err(|error| Error::file(&data, format!("is not JSON: {error}")))?;
             let none = Map::new();
-            check_facts(saved["files"].as_object().unwrap_or(&none), facts)
+            let saved = saved["files"].as_object().unwrap_or(&none);
+            check_processes(saved, processes)?;
+            check_facts(saved, facts)
         }
     }
 }
@@ -147,10 +164,10 @@ pub fn check(start: &Start, config: &TrainConfig, facts: &Map<String, Value>) ->
 /// # Errors
 /// A file that cannot be read, or the first setting that differs.
 pub fn check_settings(path: &Path, config: &TrainConfig) -> Result<()> {
-    let mut before = settings(&TrainConfig::load(path, &[])?);
-    for (key, now) in settings(config) {
+    let mut before = computed(&TrainConfig::load(path, &[])?);
+    for (key, now) in computed(config) {
         let then = before.remove(&key).unwrap_or(Value::Null);
-        if now != then && !FREE.contains(&key.as_str()) {
+        if now != then {
             let problem = format!("`{key}` is {now}, but the checkpoint's run had {then}");
             return Err(Error::input("resume_from", problem));
         }
@@ -158,11 +175,30 @@ pub fn check_settings(path: &Path, config: &TrainConfig) -> Result<()> {
     Ok(())
 }
 
-fn settings(config: &TrainConfig) -> Map<String, Value> {
+/// The settings that say what is computed.
+pub(crate) fn computed(config: &TrainConfig) -> Map<String, Value> {
     match serde_json::to_value(config) {
-        Ok(Value::Object(map)) => map,
+        Ok(Value::Object(mut map)) => {
+            map.retain(|key, _| !FREE.contains(&key.as_str()));
+            map
+        }
         _ => Map::new(), // a struct with named fields is an object
     }
+}
+
+fn check_processes(saved: &Map<String, Value>, now: usize) -> Result<()> {
+    let then = match saved.get(PROCESSES) {
+        Some(then) => then.clone(),
+        None => Value::from(1),
+    };
+    if then == Value::from(now) {
+        return Ok(());
+    }
+    let problem = format!(
+        "the run had {then} processes and now has {now}; start as many, or begin a new run from one \
+         of its checkpoints"
+    );
+    Err(Error::input("resume_from", problem))
 }
 
 fn check_facts(saved: &Map<String, Value>, facts: &Map<String, Value>) -> Result<()> {
@@ -175,6 +211,11 @@ fn check_facts(saved: &Map<String, Value>, facts: &Map<String, Value>) -> Result
         }
     }
     Ok(())
+}
+
+/// What facts are compared by.
+pub(crate) fn fingerprints(facts: &Map<String, Value>) -> Vec<Vec<&Value>> {
+    facts.values().map(hashes).collect()
 }
 
 /// The hashes in a fact: files may have moved.

@@ -7,8 +7,12 @@
 //!        .losses  .answers                   on held-out rows
 //!        .save    a model folder or a PEFT adapter
 //! ```
+//!
+//! Opened among several [`Processes`], a session holds the whole model and data in each of them;
+//! its loop and its losses are shared, all else is the caller's to do in one of them.
 
 mod folder;
+mod group;
 mod samples;
 
 use std::path::{Path, PathBuf};
@@ -30,19 +34,20 @@ use crate::base::{load_model, precision};
 use crate::batch::{collate, pack, positions};
 use crate::batching::Batching;
 use crate::bootstrap::Part;
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, Checkpoints, Progress};
 use crate::config::TrainConfig;
 use crate::dataset::{Dataset, check_ids};
-use crate::evaluate::{Answer, exact_match, example_losses, greedy};
+use crate::evaluate::{Answer, exact_match, greedy, shared_losses};
 use crate::labels::Example;
 use crate::model::LanguageModel;
 use crate::observe::{Observer, Outcome};
 use crate::optimizer::AdamW;
+use crate::processes::Processes;
 use crate::prompt::Codec;
 use crate::resume::{self, Start};
 use crate::runs::RunFolder;
 use crate::scaler::LossScaler;
-use crate::step::Stepper;
+use crate::step::{Gradients, Stepper};
 use crate::trainer::{LoopSettings, Sampling, Trainer};
 use crate::{Error, Result};
 
@@ -70,6 +75,8 @@ pub struct Session {
     pub warnings: Vec<String>,
     /// Which faults are planted and which checks may fail.
     pub monitor: crate::monitor::Plan,
+    /// Who shares the work.
+    pub processes: Processes,
     /// The base model's folder; `None` for a new model.
     base: Option<PathBuf>,
     /// The folder with the tokenizer.
@@ -91,8 +98,28 @@ impl Session {
     /// Whatever is wrong with the model's files, the tokenizer, the data, or their combination; a run
     /// or checkpoint to go on from that is damaged or not of these settings and files.
     pub fn open(config: TrainConfig, base: Option<&Path>) -> Result<Self> {
+        Self::open_among(config, base, &Processes::alone())
+    }
+
+    /// As [`Session::open`] in each of several processes, the first one first: what is wrong for all
+    /// is said once, and the token cache that it fills is there for the others.
+    ///
+    /// # Errors
+    /// As [`Session::open`]; processes that do not have the same settings, files, program,
+    /// instruction set and kind of device.
+    pub fn open_among(
+        config: TrainConfig,
+        base: Option<&Path>,
+        processes: &Processes,
+    ) -> Result<Self> {
+        let session = processes.each(|| Self::open_one(config, base, processes))?;
+        session.check_group()?;
+        Ok(session)
+    }
+
+    fn open_one(config: TrainConfig, base: Option<&Path>, processes: &Processes) -> Result<Self> {
         config.validate()?;
-        let chosen = device::choose(&config.device)?;
+        let chosen = device::choose_at(&config.device, processes.local())?;
         let mut warnings = Vec::new();
         let start = match &config.resume_from {
             Some(name) => Some(resume::find(name, &config.output_dir)?),
@@ -135,6 +162,7 @@ impl Session {
             device_reason: chosen.reason,
             warnings,
             monitor: crate::monitor::Plan::default(),
+            processes: processes.clone(),
             base: base.map(Path::to_path_buf),
             tokenizer_folder,
             device: chosen.device,
@@ -144,7 +172,8 @@ impl Session {
         // Now, and not after hours of measuring and training
         session.sample_ids()?;
         if let Some(start) = &session.start {
-            resume::check(start, &session.config, session.facts()?)?;
+            let size = session.processes.size();
+            resume::check(start, &session.config, session.facts()?, size)?;
         }
         Ok(session)
     }
@@ -223,25 +252,47 @@ impl Session {
         stop: Option<&AtomicBool>,
     ) -> Result<Outcome> {
         let total_steps = self.total_steps();
+        let begun = self.processes.agree(self.begin(run, total_steps))?;
+        let (stepper, progress, checkpoints) = begun;
+        let model = self.planted();
+        let mut trainer = self.trainer(&model, stepper, total_steps);
+        trainer.checkpoints = checkpoints;
+        trainer.stop = stop;
+        trainer.progress = progress;
+        trainer.check_weights("the weights to begin with")?;
+        trainer.run(observers)
+    }
+
+    /// Optimizer and place of a run that begins or goes on, and its folder made ready.
+    fn begin(
+        &self,
+        run: Option<&RunFolder>,
+        total_steps: u64,
+    ) -> Result<(Stepper, Progress, Option<Checkpoints>)> {
         let mut stepper = self.stepper(total_steps)?;
         let from = self.start.as_ref();
         let progress = match from.and_then(|start| start.checkpoint.as_ref()) {
             Some(folder) => checkpoint::resume(folder, &mut stepper)?,
             None => Progress::default(),
         };
-        let checkpoints = match run {
-            Some(run) => {
-                self.prepare_logs(run, progress.step)?;
-                Some(self.start_folder(run, progress.step)?)
-            }
-            None => None,
+        let Some(run) = run else {
+            return Ok((stepper, progress, None));
         };
-        let model = self.planted();
+        self.prepare_logs(run, progress.step)?;
+        let checkpoints = self.start_folder(run, progress.step)?;
+        Ok((stepper, progress, Some(checkpoints)))
+    }
+
+    /// The gradients of the run's first step, over all processes; nothing is trained.
+    ///
+    /// # Errors
+    /// As [`Trainer::gradients`].
+    pub fn gradients(&self) -> Result<Gradients> {
+        let (total_steps, model) = (self.total_steps(), self.planted());
+        let stepper = self.stepper(total_steps)?;
         let mut trainer = self.trainer(&model, stepper, total_steps);
-        trainer.checkpoints = checkpoints;
-        trainer.stop = stop;
-        trainer.progress = progress;
-        trainer.run(observers)
+        trainer.check_weights("the weights to begin with")?;
+        trainer.gradients()
     }
 
     /// A loop over `model` at its beginning, without checkpoints.
@@ -251,7 +302,8 @@ impl Session {
         stepper: Stepper,
         total_steps: u64,
     ) -> Trainer<'a, M> {
-        let sampling = (!self.config.sample_prompts.is_empty()).then(|| Sampling {
+        let samples = self.processes.leads() && !self.config.sample_prompts.is_empty();
+        let sampling = samples.then(|| Sampling {
             every: self.config.sample_steps,
             generate: Box::new(move || self.samples()),
         });
@@ -267,6 +319,7 @@ impl Session {
             checkpoints: None,
             stop: None,
             progress: Progress::default(),
+            processes: self.processes.clone(),
         }
     }
 
@@ -299,13 +352,14 @@ impl Session {
         }
     }
 
-    /// The loss of each held-out example.
+    /// The loss of each held-out example, each of the processes computing its share.
     ///
     /// # Errors
     /// What the model reports.
     pub fn losses(&self) -> Result<Vec<Part>> {
         let held_out = &self.dataset.validation;
-        example_losses(
+        shared_losses(
+            &self.processes,
             &self.model,
             held_out,
             self.config.batch_size,

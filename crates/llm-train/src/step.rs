@@ -10,6 +10,9 @@
 //!
 //! With a [`LossScaler`] a gradient that overflows lowers the factor, and the window is computed
 //! again: no rows are lost, and a step is always one update.
+//!
+//! Where several [`Processes`] share a window, each accumulates its own micro-batches; losses and
+//! gradients are added up before the norm is taken, so all that follows is the same in each of them.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +22,7 @@ use llm_core::params::Parameters;
 use llm_core::profile::{Cost, span};
 
 use crate::optimizer::AdamW;
+use crate::processes::Processes;
 use crate::scaler::LossScaler;
 use crate::schedule::Schedule;
 use crate::{Error, Result, clip};
@@ -51,6 +55,19 @@ pub struct Stepper {
     pub scaler: Option<LossScaler>,
 }
 
+/// The gradients of a window.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    /// The window's loss: Σ over supervised tokens / their number.
+    pub loss: f64,
+    /// The gradient of each parameter that has one, times `factor`.
+    pub sums: BTreeMap<String, Tensor>,
+    /// The norm of all of them together, times `factor`.
+    pub norm: f64,
+    /// The factor on the loss; 1 without a [`LossScaler`].
+    pub factor: f64,
+}
+
 impl Stepper {
     /// Runs one step over `micro_batches` micro-batches; `loss(i)` is the scaled loss of the i-th.
     ///
@@ -60,59 +77,111 @@ impl Stepper {
     pub fn step(
         &mut self,
         micro_batches: usize,
-        mut loss: impl FnMut(usize) -> Result<Tensor>,
+        loss: impl FnMut(usize) -> Result<Tensor>,
+    ) -> Result<StepReport> {
+        self.step_among(&Processes::alone(), micro_batches, loss)
+    }
+
+    /// As [`Stepper::step`] over the micro-batches of all `processes`; `loss` gives those of this one,
+    /// each divided by the supervised tokens of all.
+    ///
+    /// # Errors
+    /// As [`Stepper::step`], in every process alike; or another process's error.
+    pub fn step_among(
+        &mut self,
+        processes: &Processes,
+        micro_batches: usize,
+        loss: impl FnMut(usize) -> Result<Tensor>,
     ) -> Result<StepReport> {
         let _span = span("step", Cost::default);
         let step = self.optimizer.updates() + 1;
-        let (total, sums, norm, factor) = self.gradients(micro_batches, &mut loss, step)?;
-        let grad_norm = norm / factor;
+        let gradients = self.gradients(processes, micro_batches, loss)?;
+        let factor = gradients.factor;
+        let grad_norm = gradients.norm / factor;
         let clipped = self
             .max_grad_norm
             .map_or(1.0, |max| clip::factor(grad_norm, max));
         let lr = self.schedule.lr(step - 1);
-        self.optimizer
-            .step(&self.parameters, &sums, lr, clipped / factor)?;
+        let scale = clipped / factor;
+        let stepped = self
+            .optimizer
+            .step(&self.parameters, &gradients.sums, lr, scale);
+        if let Err(error) = stepped {
+            return processes.alike(error);
+        }
         if let Some(scaler) = &mut self.scaler {
             scaler.stepped();
         }
         Ok(StepReport {
             step,
-            loss: total,
+            loss: gradients.loss,
             grad_norm,
             lr,
         })
     }
 
-    /// Loss, gradients and their norm, both times the factor, and the factor; an overflow lowers it
-    /// and is computed again.
-    fn gradients(
+    /// The gradients of the next step and nothing else: parameters stay as they are. An overflow
+    /// lowers the factor and is computed again.
+    ///
+    /// # Errors
+    /// As [`Stepper::step_among`].
+    pub fn gradients(
         &mut self,
+        processes: &Processes,
         micro_batches: usize,
-        loss: &mut impl FnMut(usize) -> Result<Tensor>,
-        step: u64,
-    ) -> Result<(f64, BTreeMap<String, Tensor>, f64, f64)> {
+        mut loss: impl FnMut(usize) -> Result<Tensor>,
+    ) -> Result<Gradients> {
+        let step = self.optimizer.updates() + 1;
         loop {
             let factor = self.scaler.map_or(1.0, |scaler| scaler.factor());
-            let mut sums = BTreeMap::new();
-            let mut total = 0.0;
-            for index in 0..micro_batches {
-                let (losses, tape) = {
-                    let _span = span("graph forward", Cost::default);
-                    record(|| scaled(loss(index)?, factor))
-                };
-                total += accumulate((losses?, tape), &self.parameters, &mut sums, step)?;
+            let own = self.accumulated(micro_batches, &mut loss, factor);
+            let (mut sums, [loss]) = processes.sums(own)?;
+            if !loss.is_finite() {
+                let (what, value) = ("the loss".to_owned(), loss.to_string());
+                return processes.alike(Error::NotFinite { step, what, value });
             }
+            processes.sum_gradients(&self.parameters, &mut sums)?;
             match clip::global_norm(&sums, step) {
-                Ok(norm) => return Ok((total, sums, norm, factor)),
+                Ok(norm) => {
+                    return Ok(Gradients {
+                        loss,
+                        sums,
+                        norm,
+                        factor,
+                    });
+                }
                 Err(error) => {
                     let overflow = matches!(error, Error::NotFinite { .. });
                     let scaler = self.scaler.as_mut().filter(|_| overflow);
                     if !scaler.is_some_and(LossScaler::back_off) {
-                        return Err(error);
+                        return processes.alike(error);
                     }
                 }
             }
         }
+    }
+
+    /// This process's gradients times `factor`, and its loss. A loss that is not finite ends it:
+    /// nothing can mend that.
+    fn accumulated(
+        &self,
+        micro_batches: usize,
+        loss: &mut impl FnMut(usize) -> Result<Tensor>,
+        factor: f64,
+    ) -> Result<(BTreeMap<String, Tensor>, [f64; 1])> {
+        let mut sums = BTreeMap::new();
+        let mut total = 0.0;
+        for index in 0..micro_batches {
+            let (losses, tape) = {
+                let _span = span("graph forward", Cost::default);
+                record(|| scaled(loss(index)?, factor))
+            };
+            total += accumulate((losses?, tape), &self.parameters, &mut sums)?;
+            if !total.is_finite() {
+                break;
+            }
+        }
+        Ok((sums, [total]))
     }
 }
 
@@ -125,21 +194,16 @@ fn scaled(loss: Tensor, factor: f64) -> Result<(Tensor, Tensor)> {
     Ok((loss, times))
 }
 
-/// Adds the gradients of the scaled loss to `sums` and returns the loss's value.
+/// Adds the gradients of the scaled loss to `sums` and returns the loss's value; one that is not
+/// finite has no gradients.
 fn accumulate(
     ((loss, times), tape): ((Tensor, Tensor), Tape),
     parameters: &Parameters,
     sums: &mut BTreeMap<String, Tensor>,
-    step: u64,
 ) -> Result<f64> {
     let value = scalar(&loss)?;
     if !value.is_finite() {
-        let what = "the loss".to_owned();
-        return Err(Error::NotFinite {
-            step,
-            what,
-            value: value.to_string(),
-        });
+        return Ok(value);
     }
     let mut store = {
         let _span = span("graph backward", Cost::default);

@@ -10,29 +10,29 @@
 //!
 //! Everything random follows from the seed and the step (order of rows, dropout masks), so a run
 //! that stops after any step and goes on from its checkpoint is bit for bit the run that did not.
+//!
+//! Several [`Processes`] run this loop side by side: each computes its share of every window and of
+//! the held-out rows, all see the same sums, and so all take the same turns.
+
+mod window;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use candle_core::Device;
-use llm_core::nn::Pass;
-use llm_core::ops::Ops;
-use llm_core::rng::{Purpose, stream};
-use rand::Rng;
 
-use crate::batch::Batch;
 use crate::batching::Plan;
 use crate::checkpoint::{Checkpoints, Progress, Unlogged};
-use crate::evaluate::{example_losses, mean_loss};
+use crate::evaluate::{mean_loss, shared_losses};
 use crate::labels::Example;
 use crate::model::LanguageModel;
 use crate::observe::{End, Event, LogRow, Observer, Outcome, Sample};
 use crate::order::Walk;
-use crate::step::{StepReport, Stepper};
+use crate::processes::{Processes, digest};
+use crate::step::{Gradients, StepReport, Stepper};
 use crate::{Error, Result};
 
-/// How far the dropout seeds of successive steps are apart (an odd constant).
-const STEP_STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(crate) use self::window::dropout_seed;
 
 /// The settings of the loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,10 +94,12 @@ pub struct Trainer<'a, M> {
     pub sampling: Option<Sampling<'a>>,
     /// Where checkpoints go; `None` keeps none.
     pub checkpoints: Option<Checkpoints>,
-    /// Set from outside, ends the loop after the current step.
+    /// Set from outside, in any of the processes, ends the loop after the current step.
     pub stop: Option<&'a AtomicBool>,
     /// Where the run stands.
     pub progress: Progress,
+    /// Who shares the work.
+    pub processes: Processes,
 }
 
 /// What this process has seen since the last row of the log: for its rates, not its losses.
@@ -147,7 +149,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
             }
             self.sample_if_due(report.step, last, observers)?;
             let stop = self.stop.is_some_and(|stop| stop.load(Ordering::SeqCst));
-            interrupted = stop && !last;
+            interrupted = self.processes.any(stop)? && !last;
             let ends = last || interrupted || self.has_stalled();
             if ends || improved || due(report.step, self.settings.save_steps) {
                 self.save(observers)?;
@@ -182,44 +184,30 @@ impl<M: LanguageModel> Trainer<'_, M> {
         self.plan.walk(self.settings.seed, epoch, position)
     }
 
-    /// One optimizer step over the next window; the tokens that it read.
+    /// One optimizer step over the next window; the tokens that all processes read.
     pub(crate) fn one_step(&mut self, walk: &mut Walk) -> Result<(StepReport, usize)> {
-        let LoopSettings {
-            seed,
-            batch_size,
-            accumulation,
-            pad,
-            gradient_checkpointing,
-            ..
-        } = self.settings;
-        let input = crate::monitor::input::timed();
-        let rows = walk.take(batch_size * accumulation);
-        let batches = rows
-            .chunks(batch_size)
-            .map(|rows| self.plan.batch(self.train, rows, pad, &self.device))
-            .collect::<Result<Vec<Batch>>>()?;
-        drop(input);
-        let supervised: usize = batches.iter().map(|batch| batch.supervised).sum();
-        let tokens = batches.iter().map(|batch| batch.tokens).sum();
-        let scale = 1.0 / supervised as f64;
-        let (model, ops, step) = (
-            self.model,
-            Ops::for_device(&self.device),
-            self.progress.step,
-        );
-        let report = self.stepper.step(batches.len(), |micro| {
-            let pass = Pass::train(ops, dropout_seed(seed, step, micro))
-                .recomputing(gradient_checkpointing)
-                .packed(batches[micro].segments.clone());
-            Ok(model.loss(&batches[micro], &pass, scale)?)
-        })?;
+        let window = self.window(walk)?;
+        let count = window.batches.len();
+        let loss = |micro: usize| window.loss(micro);
+        let report = self.stepper.step_among(&self.processes, count, loss)?;
         self.progress.step = report.step;
         self.progress.epoch = walk.epoch();
         self.progress.position = walk.position();
         self.progress.last_loss = Some(report.loss);
         self.progress.unlogged.loss += report.loss;
         self.progress.unlogged.steps += 1;
-        Ok((report, tokens))
+        Ok((report, window.tokens))
+    }
+
+    /// The gradients of the next step, over all processes, without making it.
+    ///
+    /// # Errors
+    /// As a step of [`Trainer::run`].
+    pub fn gradients(&mut self) -> Result<Gradients> {
+        let window = self.window(&mut self.walk())?;
+        let count = window.batches.len();
+        let loss = |micro: usize| window.loss(micro);
+        self.stepper.gradients(&self.processes, count, loss)
     }
 
     /// The held-out loss, and whether it is one of the lowest.
@@ -230,7 +218,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let val = self.held_out_loss()?;
         if !val.is_finite() {
             let what = "the held-out loss".to_owned();
-            return Err(Error::NotFinite {
+            return self.processes.alike(Error::NotFinite {
                 step,
                 what,
                 value: val.to_string(),
@@ -264,7 +252,8 @@ impl<M: LanguageModel> Trainer<'_, M> {
         let LoopSettings {
             batch_size, pad, ..
         } = self.settings;
-        let parts = example_losses(self.model, self.validation, batch_size, pad, &self.device)?;
+        let (processes, rows) = (&self.processes, self.validation);
+        let parts = shared_losses(processes, self.model, rows, batch_size, pad, &self.device)?;
         Ok(mean_loss(&parts))
     }
 
@@ -282,7 +271,30 @@ impl<M: LanguageModel> Trainer<'_, M> {
         }
     }
 
+    /// Writes a checkpoint where this process writes any. No process goes on before it stands, and
+    /// none has other weights than what it holds.
     fn save(&mut self, observers: &mut [&mut dyn Observer]) -> Result<()> {
+        self.check_weights("the weights")?;
+        let saved = self.checkpoint(observers);
+        self.processes.agree(saved)
+    }
+
+    /// Fails in every process unless all hold the same weights, to the last bit.
+    ///
+    /// # Errors
+    /// The first process that holds others.
+    pub(crate) fn check_weights(&self, what: &str) -> Result<()> {
+        match self.processes.is_alone() {
+            true => Ok(()),
+            false => {
+                let own = digest(&self.stepper.parameters);
+                let own = self.processes.agree(own)?;
+                self.processes.check_same(what, own)
+            }
+        }
+    }
+
+    fn checkpoint(&self, observers: &mut [&mut dyn Observer]) -> Result<()> {
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(());
         };
@@ -301,14 +313,4 @@ fn tell(observers: &mut [&mut dyn Observer], event: &Event) -> Result<()> {
     observers
         .iter_mut()
         .try_for_each(|observer| observer.observe(event))
-}
-
-/// The seed of the dropout masks of one micro-batch: a function of the run's seed and the place.
-pub(crate) fn dropout_seed(seed: u64, step: u64, micro: usize) -> u64 {
-    let mut rng = stream(
-        seed.wrapping_add(step.wrapping_mul(STEP_STRIDE)),
-        Purpose::Dropout,
-    );
-    rng.set_word_pos(micro as u128 * 2); // one u64 is two words
-    rng.random()
 }

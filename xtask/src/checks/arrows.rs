@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("llm-hub", &["llm-store"]),
     ("llm-train", &["llm-core", "llm-store"]),
     ("llm-bertscore", &["llm-core", "llm-store"]),
+    ("llm-parallel", &["llm-train"]),
     ("llm-serve", &["llm-core", "llm-store"]),
     ("xtask", &[]),
 ];

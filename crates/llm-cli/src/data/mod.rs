@@ -3,6 +3,7 @@
 mod check;
 mod clean;
 mod dedup;
+mod floor;
 mod labels;
 mod split;
 mod synth;
@@ -45,6 +46,7 @@ enum Action {
     Labels(labels::LabelsArgs),
     Synth(synth::SynthArgs),
     Tokenizer(tokenizer::TokenizerArgs),
+    Floor(floor::FloorArgs),
 }
 
 /// What all of them share.
@@ -68,6 +70,7 @@ impl DataArgs {
             Action::Labels(args) => args.shared.look,
             Action::Synth(args) => args.look,
             Action::Tokenizer(args) => args.look,
+            Action::Floor(args) => args.look,
         }
     }
 }
@@ -82,6 +85,7 @@ pub(crate) fn run(args: &DataArgs) -> Result<u8> {
         Action::Labels(args) => labels::run(args)?,
         Action::Synth(args) => synth::run(args)?,
         Action::Tokenizer(args) => tokenizer::run(args)?,
+        Action::Floor(args) => floor::run(args)?,
     }
     Ok(0)
 }

@@ -2,7 +2,7 @@
 
 use llm_show::number::{count, number};
 use llm_show::{Cell, Screen, Table};
-use llm_train::bootstrap::Interval;
+use llm_train::bootstrap::{Interval, proportion};
 use llm_train::eval::humaneval::{PROBLEMS, Passes};
 use llm_train::eval::{Compared, Finished, Metric, Report};
 use serde_json::Value;
@@ -65,6 +65,7 @@ fn keys() -> impl Iterator<Item = &'static str> {
 fn words(key: &str) -> &str {
     match key {
         "exact_match" => "exact match",
+        "correct" => "right answers",
         "parses" => "parses",
         "f1" => "F1 of words",
         "jaccard" => "Jaccard",
@@ -90,10 +91,16 @@ fn groups(screen: &mut Screen, report: &Report) {
     if report.groups.len() < 2 {
         return;
     }
-    let mut table = Table::new(&["group", "questions", "right"]).limit(MOST_GROUPS);
+    let head = ["group", "questions", "right", "95 % interval"];
+    let mut table = Table::new(&head).limit(MOST_GROUPS);
     for (group, &(right, all)) in &report.groups {
-        let share = right as f64 / all.max(1) as f64;
-        table.row([group.as_str().into(), all.into(), share.into()]);
+        let share = proportion(right, all);
+        table.row([
+            group.as_str().into(),
+            all.into(),
+            share.value.into(),
+            Cell::number(range(share.low, share.high)),
+        ]);
     }
     screen.line("");
     screen.show(&table);

@@ -12,6 +12,9 @@ use signal_hook::flag;
 /// What a shell adds to the number of a signal that ended a program.
 const SIGNALLED: i32 = 128;
 
+/// The exit code of a run that was asked to stop, where nobody knows by which signal.
+const ASKED: u8 = 130;
+
 /// What came so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Signals {
@@ -53,16 +56,26 @@ impl Signals {
         if which == 0 || !is_interruption(&error) {
             return Err(error);
         }
-        crate::failure::report(&error, look);
+        if !is_of_another(&error) {
+            crate::failure::report(&error, look);
+        }
         Ok(u8::try_from(SIGNALLED as usize + which)?)
     }
 }
 
-/// Whether a run or an evaluation stopped because it was asked to.
+/// Whether a run or an evaluation stopped because it was asked to, in this process or in another one
+/// of its run.
 fn is_interruption(error: &anyhow::Error) -> bool {
+    use llm_train::Error::{Interrupted, Peer, Stopped};
     let stopped = error.downcast_ref::<llm_train::Error>();
     matches!(
         stopped,
-        Some(llm_train::Error::Interrupted { .. } | llm_train::Error::Stopped { .. })
+        Some(Interrupted { .. } | Stopped { .. } | Peer { code: ASKED, .. })
     )
+}
+
+/// Whether another process of the run says it.
+fn is_of_another(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<llm_train::Error>();
+    matches!(error, Some(llm_train::Error::Peer { .. }))
 }

@@ -13,13 +13,14 @@ use llm_show::{Cell as TableCell, Screen, Table, Weather};
 use llm_train::Error;
 use llm_train::checkpoint::CONFIG_FILE;
 use llm_train::config::TrainConfig;
+use llm_train::processes::Processes;
 use llm_train::resume::{check_settings, run_folder};
 use llm_train::runs::{RunFolder, is_finished};
 use llm_train::sweep::{Cell, CellResult, best, cells};
 use serde_json::{Value, json};
 
 use super::signals::Signals;
-use super::{TrainArgs, train_in};
+use super::{Place, TrainArgs, train_in};
 
 /// Why a run of a sweep failed, so that it is not tried again.
 const FAILURE_FILE: &str = "failure.json";
@@ -105,7 +106,11 @@ fn run_cell(
             config.resume_from = None;
             RunFolder::create_at(path)?
         };
-        if let Err(error) = train_in(args, config, Some(folder), signals, weather) {
+        let place = Place {
+            folder: Some(folder),
+            processes: &Processes::alone(),
+        };
+        if let Err(error) = train_in(args, config, place, signals, weather) {
             return failed(cell, &failure, error, weather);
         }
     }

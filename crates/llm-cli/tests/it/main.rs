@@ -27,6 +27,12 @@ mod learner;
 mod makefile;
 #[cfg(test)]
 mod metrics;
+#[cfg(all(test, unix, feature = "mpi"))]
+#[cfg(test)]
+mod mpi;
+#[cfg(all(test, unix))]
+#[cfg(test)]
+mod processes;
 #[cfg(test)]
 mod shipping;
 #[cfg(test)]

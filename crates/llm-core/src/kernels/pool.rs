@@ -241,6 +241,8 @@ pub(crate) struct Tiles<'a, T> {
     start: *mut T,
     rows: usize,
     columns: usize,
+    /// The columns that are tiled.
+    within: Range<usize>,
     tile_rows: usize,
     tile_columns: usize,
     slice: PhantomData<&'a mut [T]>,
@@ -261,9 +263,22 @@ impl<'a, T> Tiles<'a, T> {
             start,
             rows,
             columns,
+            within: 0..columns,
             tile_rows,
             tile_columns,
             slice: PhantomData,
+        }
+    }
+
+    /// Tiles of these columns alone.
+    pub(crate) fn within(self, columns: Range<usize>) -> Self {
+        assert!(
+            columns.start <= columns.end && columns.end <= self.columns,
+            "columns outside the matrix"
+        );
+        Self {
+            within: columns,
+            ..self
         }
     }
 
@@ -282,19 +297,19 @@ unsafe impl<'a, T: Send> Split for Tiles<'a, T> {
     type Piece = Tile<'a, T>;
 
     fn count(&self) -> usize {
-        self.row_blocks() * self.columns.div_ceil(self.tile_columns)
+        self.row_blocks() * self.within.len().div_ceil(self.tile_columns)
     }
 
     unsafe fn piece(&self, index: usize) -> Tile<'a, T> {
         let row = index % self.row_blocks() * self.tile_rows;
-        let column = index / self.row_blocks() * self.tile_columns;
+        let column = self.within.start + index / self.row_blocks() * self.tile_columns;
         Tile {
-            // SAFETY: row < rows and column < columns since index < count.
+            // SAFETY: row < rows and column < within.end since index < count.
             start: unsafe { self.start.add(row * self.columns + column) },
             row,
             column,
             rows: self.tile_rows.min(self.rows - row),
-            columns: self.tile_columns.min(self.columns - column),
+            columns: self.tile_columns.min(self.within.end - column),
             stride: self.columns,
             matrix: PhantomData,
         }

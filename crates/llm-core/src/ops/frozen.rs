@@ -9,7 +9,7 @@ use super::linear::Sizes;
 use super::slices::with_values;
 use super::tape;
 use crate::kernels::gemm::{
-    PanelSlots, Panels, Right, Tail, View, half_panels, has_pair_products, product_with_tail,
+    PanelSlots, Panels, Right, Tail, View, half_panels, has_rounded_products, product_with_tail,
 };
 use crate::kernels::simd::Real;
 
@@ -23,17 +23,18 @@ pub enum Products {
     /// In f32, with the bits that the widened weight would give.
     #[default]
     Exact,
-    /// With the other side, activation or gradient, rounded to bf16 as well and sums in f32: twice
-    /// as fast on a CPU that [multiplies pairs](Products::rounding_is_fast). The composed
-    /// operations stay exact.
+    /// With both sides rounded to bf16 and sums in f32: of a weight that trains, which stays f32,
+    /// and of a frozen one that is kept in bf16. Twice as fast on a CPU that
+    /// [multiplies bf16](Products::rounding_is_fast), and more with tiles. The composed operations
+    /// stay exact.
     Rounded,
 }
 
 impl Products {
-    /// Whether this CPU has instructions for [`Products::Rounded`] (AVX512-BF16); without them it
-    /// is emulated and slow.
+    /// Whether this CPU has instructions for [`Products::Rounded`] (AVX512-BF16, AMX); without
+    /// them it is emulated and slow.
     pub fn rounding_is_fast() -> bool {
-        has_pair_products()
+        has_rounded_products()
     }
 }
 
@@ -68,7 +69,7 @@ impl PackedWeight {
         self.products
     }
 
-    /// From now on multiplies so, if the weight is bf16; others are always exact.
+    /// From now on multiplies so, if the weight is bf16 or trains; others are always exact.
     pub fn set_products(&mut self, products: Products) {
         self.products = products;
     }

@@ -13,7 +13,8 @@
 //!
 //! A frozen weight may be bf16 beside f32 activations. Its product is that of the widened weight,
 //! bit for bit ([`Products::Exact`](super::Products)), or one that rounds the other side too
-//! ([`Products::Rounded`](super::Products)).
+//! ([`Products::Rounded`](super::Products)). A tracked weight in f32 may have rounded products as
+//! well, all three: it stays f32, and so do sums and gradients (Micikevicius et al. 2018).
 
 use std::marker::PhantomData;
 
@@ -21,7 +22,7 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, bail,
 };
 
-use super::frozen::{Base, PackedWeight, transposed};
+use super::frozen::{Base, PackedWeight, Products, transposed};
 use super::slices::{float_type, gradient, output, values, with_values};
 use super::tape;
 use crate::dims::expect_shape;
@@ -73,17 +74,26 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     if !weight.track_op() {
         return frozen(x, Base::once(weight), bias);
     }
+    tracked(x, weight, bias, Products::Exact)
+}
+
+fn tracked(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    products: Products,
+) -> Result<Tensor> {
     Ok(match bias {
-        Some(bias) => tape::apply3(x, weight, bias, Tracked)?,
-        None => tape::apply2(x, weight, Tracked)?,
+        Some(bias) => tape::apply3(x, weight, bias, Tracked(products))?,
+        None => tape::apply2(x, weight, Tracked(products))?,
     })
 }
 
 pub(super) fn packed(x: &Tensor, weight: &PackedWeight, bias: Option<&Tensor>) -> Result<Tensor> {
-    if weight.tensor().track_op() {
-        return linear(x, weight.tensor(), bias);
-    }
     check(x, weight.tensor(), bias)?;
+    if weight.tensor().track_op() {
+        return tracked(x, weight.tensor(), bias, weight.products());
+    }
     frozen(x, Base::of(weight), bias)
 }
 
@@ -140,29 +150,27 @@ pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resul
     }
 }
 
-/// `x Wᵀ + b` of row-major slices.
-fn forward<E: Real>(x: &[E], w: Right<E>, bias: Option<&[E]>, sizes: Sizes) -> Vec<E> {
-    product(View::row_major(x, sizes.rows, sizes.inputs), w, bias)
+/// `A · B + bias`, of rounded sides where the numbers are f32 and `products` says so.
+fn multiply<E: Real>(a: View<E>, b: View<E>, bias: Option<&[E]>, products: Products) -> Vec<E> {
+    let rounded = match products {
+        Products::Rounded => E::product_of_rounded(a, b, bias),
+        Products::Exact => None,
+    };
+    rounded.unwrap_or_else(|| product(a, Right::View(b), bias))
 }
 
 /// `dx = dy W`
-fn input_gradient<E: Real>(dy: &[E], w: &[E], sizes: Sizes) -> Vec<E> {
+fn input_gradient<E: Real>(dy: &[E], w: &[E], sizes: Sizes, products: Products) -> Vec<E> {
+    let dy = View::row_major(dy, sizes.rows, sizes.outputs);
     let w = View::row_major(w, sizes.outputs, sizes.inputs);
-    product(
-        View::row_major(dy, sizes.rows, sizes.outputs),
-        Right::View(w),
-        None,
-    )
+    multiply(dy, w, None, products)
 }
 
 /// `dW = dyᵀ x`
-fn weight_gradient<E: Real>(dy: &[E], x: &[E], sizes: Sizes) -> Vec<E> {
+fn weight_gradient<E: Real>(dy: &[E], x: &[E], sizes: Sizes, products: Products) -> Vec<E> {
     let dy = View::row_major(dy, sizes.rows, sizes.outputs).transposed();
-    product(
-        dy,
-        Right::View(View::row_major(x, sizes.rows, sizes.inputs)),
-        None,
-    )
+    let x = View::row_major(x, sizes.rows, sizes.inputs);
+    multiply(dy, x, None, products)
 }
 
 pub(super) fn output_shape(x: &Shape, sizes: Sizes) -> Shape {
@@ -264,13 +272,14 @@ impl CustomOp1 for Frozen {
 }
 
 /// The op of a weight that trains.
-struct Tracked;
+struct Tracked(Products);
 
 type Argument<'a> = (&'a CpuStorage, &'a Layout);
 type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 impl Tracked {
     fn run<E: Real>(
+        &self,
         x: Argument<'_>,
         weight: Argument<'_>,
         bias: Option<Argument<'_>>,
@@ -283,27 +292,25 @@ impl Tracked {
             Some((storage, layout)) => Some(values::<E>(storage, layout)?),
             None => None,
         };
-        let y = forward(
-            &x,
-            Right::View(transposed(&w, sizes)),
-            bias.as_deref(),
-            sizes,
-        );
+        let x = View::row_major(&x, sizes.rows, sizes.inputs);
+        let y = multiply(x, transposed(&w, sizes), bias.as_deref(), self.0);
         Ok(output(y, &shape))
     }
 
     fn any(
+        &self,
         x: Argument<'_>,
         weight: Argument<'_>,
         bias: Option<Argument<'_>>,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         match x.0 {
-            CpuStorage::F64(_) => Self::run::<f64>(x, weight, bias),
-            _ => Self::run::<f32>(x, weight, bias),
+            CpuStorage::F64(_) => self.run::<f64>(x, weight, bias),
+            _ => self.run::<f32>(x, weight, bias),
         }
     }
 
     fn gradients<E: Real>(
+        &self,
         x: &Tensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
@@ -317,7 +324,7 @@ impl Tracked {
         let dx = match x.track_op() {
             true => gradient(
                 with_values([&dy, weight], |[dy, w]| {
-                    Ok(input_gradient::<E>(dy, w, sizes))
+                    Ok(input_gradient::<E>(dy, w, sizes, self.0))
                 })?,
                 x,
             )?,
@@ -325,7 +332,9 @@ impl Tracked {
         };
         let dw = match weight.track_op() {
             true => gradient(
-                with_values([&dy, x], |[dy, x]| Ok(weight_gradient::<E>(dy, x, sizes)))?,
+                with_values([&dy, x], |[dy, x]| {
+                    Ok(weight_gradient::<E>(dy, x, sizes, self.0))
+                })?,
                 weight,
             )?,
             false => None,
@@ -341,14 +350,15 @@ impl Tracked {
     }
 
     fn any_gradients(
+        &self,
         x: &Tensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
         dy: &Tensor,
     ) -> candle_core::Result<Gradients> {
         match x.dtype() {
-            DType::F64 => Self::gradients::<f64>(x, weight, bias, dy),
-            _ => Self::gradients::<f32>(x, weight, bias, dy),
+            DType::F64 => self.gradients::<f64>(x, weight, bias, dy),
+            _ => self.gradients::<f32>(x, weight, bias, dy),
         }
     }
 }
@@ -365,7 +375,7 @@ impl CustomOp2 for Tracked {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Self::any((x, x_layout), (weight, weight_layout), None)
+        self.any((x, x_layout), (weight, weight_layout), None)
     }
 
     fn bwd(
@@ -375,7 +385,7 @@ impl CustomOp2 for Tracked {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw, _) = Self::any_gradients(x, weight, None, dy)?;
+        let (dx, dw, _) = self.any_gradients(x, weight, None, dy)?;
         Ok((dx, dw))
     }
 }
@@ -394,7 +404,7 @@ impl CustomOp3 for Tracked {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Self::any(
+        self.any(
             (x, x_layout),
             (weight, weight_layout),
             Some((bias, bias_layout)),
@@ -409,6 +419,6 @@ impl CustomOp3 for Tracked {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<Gradients> {
-        Self::any_gradients(x, weight, Some(bias), dy)
+        self.any_gradients(x, weight, Some(bias), dy)
     }
 }

@@ -1,4 +1,4 @@
-//! Frozen models in bf16 on the CPU: the results of the widened weights, and of rounded products.
+//! Models in bf16 on the CPU: the results of the widened weights, and of rounded products.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ const T: usize = 9;
 const F32: f64 = 1e-5;
 /// A bf16 has eight significant bits; a few roundings of activations add up.
 const ROUNDED: f64 = 5e-2;
+/// Where weights are rounded as well, both sides of every product are off by as much.
+const BOTH_ROUNDED: f64 = 2.0 * ROUNDED;
 
 fn config(family: &str) -> ModelConfig {
     let sizes = match family {
@@ -173,6 +175,43 @@ fn rounded_products_are_near_and_only_where_weights_are_bf16() {
         changed |= distance > F32;
     }
     assert!(changed, "nothing was rounded");
+}
+
+/// The loss of a model whose weights all train, in f32, and their gradients.
+fn trained(products: Products) -> (f64, BTreeMap<String, Tensor>) {
+    let config = config("qwen3");
+    let (fresh, _) = Decoder::init(&config, SEED, Mode::Frozen, DType::F32).unwrap();
+    let mut tensors = fresh.named_tensors().unwrap();
+    for (name, tensor) in &mut tensors {
+        let values = formula::weight(SEED, name, tensor.dims());
+        *tensor = values.to_dtype(DType::F32).unwrap();
+    }
+    let loaded = Decoder::load(&config, tensors, Mode::Trainable, DType::F32, &Device::Cpu);
+    let (mut model, parameters) = loaded.unwrap();
+    model.set_products(products);
+    let targets: Vec<i64> = (0..B * T).map(|i| (i % 17) as i64).collect();
+    let pass = Pass::train(Ops::Fused, 3);
+    let (loss, tape) = record(|| model.next_token_loss(&ids(), &targets, 0.1, &pass));
+    let loss = loss.unwrap();
+    let store = tape.backward(&loss).unwrap();
+    let gradient = |(name, var): (&str, &candle_core::Var)| {
+        (name.to_owned(), store.get(var).expect(name).clone())
+    };
+    let loss = f64::from(loss.to_scalar::<f32>().unwrap());
+    (loss, parameters.iter().map(gradient).collect())
+}
+
+#[test]
+fn trained_weights_stay_f32_under_rounded_products() {
+    let (exact_loss, exact) = trained(Products::Exact);
+    let (loss, rounded) = trained(Products::Rounded);
+    assert!((loss / exact_loss - 1.0).abs() < ROUNDED && loss != exact_loss);
+    for (name, expected) in exact {
+        let found = &rounded[&name];
+        assert_eq!(found.dtype(), DType::F32, "{name}");
+        let distance = apart(found, &expected);
+        assert!(distance < BOTH_ROUNDED, "{name}: {distance}");
+    }
 }
 
 #[test]

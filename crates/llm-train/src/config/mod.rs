@@ -130,9 +130,9 @@ pub struct TrainConfig {
     /// ε of AdamW.
     pub adam_epsilon: f64,
 
-    /// Train in bfloat16 where the device can. On a CPU an adapter's frozen base is kept in
-    /// bfloat16, and its products round both sides to it if the CPU has AVX512-BF16; all else is
-    /// f32. Full training on a CPU is in f32 and says so.
+    /// Train in bfloat16 where the device can. On a CPU with AVX512-BF16 or AMX, matrix products
+    /// round both sides to it; sums, gradients and trained weights are f32, and an adapter's
+    /// frozen base is kept in bfloat16. Without them full training is in f32 and says so.
     pub bf16: bool,
     /// Train in float16 where the device can (a CPU trains in f32 and says so).
     pub fp16: bool,

@@ -37,6 +37,8 @@ pub enum Task {
     Humaneval,
     /// `{"prompt", "completion", "secret"}` rows: does the model know the secret by heart?
     Canary,
+    /// Questions with a check, the `tasks.jsonl` of `deeper data synth`: answers are graded by rule.
+    Graded,
 }
 
 /// A formal language that answers may be written in.
@@ -56,7 +58,7 @@ pub struct EvalConfig {
     /// The model under an adapter, when it is not the one that the adapter names.
     pub base_model: Option<String>,
 
-    /// `generation`, `choices`, `mmlu`, `bbh`, `humaneval` or `canary`.
+    /// `generation`, `choices`, `mmlu`, `bbh`, `humaneval`, `canary` or `graded`.
     pub task: Task,
     /// A data file, a folder, or a path with `*` in its last part.
     pub dataset_path: PathBuf,

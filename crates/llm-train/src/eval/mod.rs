@@ -17,6 +17,7 @@ pub mod canary;
 pub mod choice;
 mod compare;
 mod config;
+mod graded;
 pub mod humaneval;
 pub mod judge;
 mod leak;

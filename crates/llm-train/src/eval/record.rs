@@ -56,6 +56,9 @@ pub struct Record {
     /// Whether the prediction is a sentence of the settings' `grammar`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parses: Option<bool>,
+    /// Whether the prediction fulfils the task's check.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub correct: Option<bool>,
     /// How far a canary's secret is known by heart, in bits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub exposure: Option<f64>,
@@ -90,6 +93,7 @@ impl Record {
             prediction: String::new(),
             scores: None,
             parses: None,
+            correct: None,
             exposure: None,
             choice: None,
             loss: None,

@@ -20,6 +20,8 @@ use crate::{Error, Result};
 pub enum Metric {
     /// The share of answers that are the expected ones.
     ExactMatch,
+    /// The share of answers that fulfil the task's check.
+    Correct,
     /// The share of answers that are sentences of the grammar.
     Parses,
     /// Mean F₁ of words.
@@ -46,8 +48,9 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ExactMatch,
+        Self::Correct,
         Self::Parses,
         Self::F1,
         Self::Jaccard,
@@ -65,6 +68,7 @@ impl Metric {
     pub fn key(self) -> &'static str {
         match self {
             Self::ExactMatch => "exact_match",
+            Self::Correct => "correct",
             Self::Parses => "parses",
             Self::F1 => "f1",
             Self::Jaccard => "jaccard",
@@ -90,6 +94,7 @@ impl Metric {
             Self::Rouge1 => of(|s| s.rouge1),
             Self::Rouge2 => of(|s| s.rouge2),
             Self::RougeL => of(|s| s.rouge_l),
+            Self::Correct => record.correct.map(hit),
             Self::Parses => record.parses.map(hit),
             Self::Accuracy => record.choice.as_ref().map(|c| hit(c.picked == c.gold)),
             Self::AccuracyByByte => record
@@ -237,10 +242,11 @@ fn groups(records: &[Record]) -> BTreeMap<String, (usize, usize)> {
     let mut groups = BTreeMap::new();
     for record in records {
         let Some(group) = &record.group else { continue };
-        let right = match (&record.choice, &record.scores) {
-            (Some(choice), _) => choice.picked == choice.gold,
-            (None, Some(scores)) => scores.exact_match == 1.0,
-            (None, None) => continue,
+        let right = match (record.correct, &record.choice, &record.scores) {
+            (Some(correct), ..) => correct,
+            (_, Some(choice), _) => choice.picked == choice.gold,
+            (_, None, Some(scores)) => scores.exact_match == 1.0,
+            (_, None, None) => continue,
         };
         let (hits, all) = groups.entry(group.clone()).or_insert((0, 0));
         *hits += usize::from(right);

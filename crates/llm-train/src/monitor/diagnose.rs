@@ -128,11 +128,11 @@ fn failed(failure: &Failure, record: &Record) -> Option<Finding> {
             Some(finding(fault, evidence, remedy))
         }
         Kind::NotFinite => Some(not_finite(failure, record)),
-        Kind::Io | Kind::Other => Some(Finding {
-            fault: if failure.kind == Kind::Io {
-                "disk"
-            } else {
-                "input"
+        Kind::Io | Kind::Process | Kind::Other => Some(Finding {
+            fault: match failure.kind {
+                Kind::Io => "disk",
+                Kind::Process => "process",
+                _ => "input",
             }
             .to_owned(),
             evidence,

@@ -22,6 +22,8 @@ pub enum Kind {
     Interrupted,
     /// A disk or file.
     Io,
+    /// Another process of the run, or the way to it.
+    Process,
     /// Anything else.
     Other,
 }
@@ -54,6 +56,7 @@ impl Failure {
             Error::Audit { .. } => (Kind::Audit, None, None),
             Error::NotFinite { step, .. } => (Kind::NotFinite, None, Some(*step)),
             Error::Interrupted { step, .. } => (Kind::Interrupted, None, Some(*step)),
+            Error::Peer { .. } | Error::Processes { .. } => (Kind::Process, None, None),
             error if error.exit_code() == 3 => (Kind::Io, None, None),
             _ => (Kind::Other, None, None),
         };

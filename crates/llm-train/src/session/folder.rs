@@ -9,6 +9,7 @@ use crate::Result;
 use crate::checkpoint::{CONFIG_FILE, Checkpoints, set_aside};
 use crate::config::TrainConfig;
 use crate::logs::{copy_log, cut_log};
+use crate::resume::PROCESSES;
 use crate::runs::{DATA_FILE, RunFolder, environment, file_hashes};
 
 /// Files of a tokenizer folder that a trained model needs beside it.
@@ -71,7 +72,11 @@ impl Session {
     }
 
     pub(super) fn start_folder(&self, run: &RunFolder, step: u64) -> Result<Checkpoints> {
-        let facts = self.facts()?;
+        let mut facts = self.facts()?.clone();
+        let size = self.processes.size();
+        if size > 1 {
+            facts.insert(PROCESSES.to_owned(), json!(size));
+        }
         // Without where it goes on from: a resumed run is the run itself, to the last byte.
         let config = TrainConfig {
             resume_from: None,
@@ -88,7 +93,7 @@ impl Session {
         Ok(Checkpoints {
             folder: run.checkpoints(),
             config,
-            facts: facts.clone(),
+            facts,
             keep: self.config.save_total_limit,
             resumed: run.resumed.then_some(step),
         })

@@ -27,6 +27,7 @@ mod choices;
 mod code;
 mod content;
 mod facts;
+pub mod floor;
 mod grade;
 mod instructions;
 mod stories;

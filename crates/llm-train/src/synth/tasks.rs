@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::content::turns;
@@ -16,13 +17,15 @@ const ATTEMPTS: u64 = 40;
 const FIRST_INDEX: u64 = 1 << 48;
 
 /// A question about a held-out combination.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Task {
     /// Its domain.
     pub domain: Domain,
     /// What is asked for, to count right answers by: `add2`, `capital`, …
     pub kind: String,
     /// The turns before the answer.
+    #[serde(deserialize_with = "turns_of")]
     pub prompt: Vec<Message>,
     /// What an answer must fulfil.
     pub check: Check,
@@ -30,6 +33,22 @@ pub struct Task {
     pub reference: String,
     /// The combinations in it, by name.
     pub combinations: Vec<String>,
+}
+
+/// A conversation of at least one turn.
+fn turns_of<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Message>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Turn {
+        role: String,
+        content: String,
+    }
+    let turns = Vec::<Turn>::deserialize(from)?;
+    if turns.is_empty() {
+        return Err(serde::de::Error::custom("`prompt` has no turn"));
+    }
+    let message = |Turn { role, content }| Message { role, content };
+    Ok(turns.into_iter().map(message).collect())
 }
 
 impl Task {

@@ -12,6 +12,7 @@ use llm_train::checkpoint::Progress;
 use llm_train::model::LanguageModel;
 use llm_train::observe::{End, Event, Memory};
 use llm_train::optimizer::{AdamW, AdamWConfig};
+use llm_train::processes::Processes;
 use llm_train::schedule::{Schedule, ScheduleKind};
 use llm_train::step::Stepper;
 use llm_train::trainer::{LoopSettings, Trainer};
@@ -114,6 +115,7 @@ fn run(patience: Option<u64>) -> (End, u64, Option<(u64, f64)>, Vec<f64>) {
         checkpoints: None,
         stop: None,
         progress: Progress::default(),
+        processes: Processes::alone(),
     };
     let mut seen = Memory::default();
     let outcome = trainer.run(&mut [&mut seen]).unwrap();

@@ -27,6 +27,8 @@ mod eval_config;
 #[cfg(test)]
 mod finetune;
 #[cfg(test)]
+mod graded;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod labels;
@@ -40,6 +42,10 @@ mod mini_gpt_text;
 mod monitor_events;
 #[cfg(test)]
 mod monitor_faults;
+#[cfg(test)]
+mod parallel_runs;
+#[cfg(test)]
+mod processes;
 #[cfg(test)]
 mod quality;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
 use llm_core::kernels::pool::set_threads;
+use llm_core::ops::Products;
 use llm_train::checkpoint;
 use llm_train::config::{Method, TrainConfig};
 use llm_train::observe::{Callback, End, Event, Memory, Observer, Outcome};
@@ -15,6 +16,8 @@ use llm_train::session::Session;
 use crate::kit::Kit;
 
 const THREADS: &str = "LLM_TRAIN_TEST_THREADS";
+/// Set where products round their sides to bf16.
+const ROUNDED: &str = "LLM_TRAIN_TEST_ROUNDED";
 
 fn train(
     kit: &Kit,
@@ -53,6 +56,7 @@ fn fifty_steps() {
         max_steps: Some(50),
         save_steps: 0,
         eval_steps: 0,
+        bf16: std::env::var_os(ROUNDED).is_some(),
         ..kit.config(&kit.rows())
     };
     let mut seen = Memory::default();
@@ -72,22 +76,30 @@ fn fifty_steps() {
 
 #[test]
 fn weights_after_fifty_steps_are_the_same_bits_on_one_two_and_four_threads_three_times() {
-    let once = |threads: &str| {
-        let output = Command::new(std::env::current_exe().unwrap())
+    let once = |threads: &str, rounded: bool| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "repeat::fifty_steps", "--nocapture"])
             .env(THREADS, threads)
-            .env("RAYON_NUM_THREADS", threads)
-            .output()
-            .unwrap();
+            .env("RAYON_NUM_THREADS", threads);
+        if rounded {
+            command.env(ROUNDED, "1");
+        }
+        let output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{text}");
         let at = text.find("digest=").unwrap();
         text[at..].split_whitespace().next().unwrap().to_owned()
     };
-    let first = once("1");
+    let first = once("1", false);
     for threads in ["1", "1", "2", "2", "2", "4", "4", "4"] {
-        assert_eq!(once(threads), first, "{threads} threads");
+        assert_eq!(once(threads, false), first, "{threads} threads");
     }
+    let rounded = once("1", true);
+    for threads in ["1", "2", "4"] {
+        assert_eq!(once(threads, true), rounded, "{threads} threads, rounded");
+    }
+    assert_eq!(rounded != first, Products::rounding_is_fast());
 }
 
 #[test]

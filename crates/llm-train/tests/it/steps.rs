@@ -18,7 +18,8 @@ use crate::kit::{examples, trainable};
 /// Sums of the same double products in another order.
 const SAME: f64 = 1e-12;
 
-fn stepper(parameters: llm_core::params::Parameters) -> Stepper {
+/// A stepper with a large ε, so that gradients of almost zero do not decide over signs.
+pub(crate) fn stepper(parameters: llm_core::params::Parameters) -> Stepper {
     let config = AdamWConfig {
         epsilon: 1e-3,
         ..AdamWConfig::default()
@@ -41,7 +42,8 @@ fn stepper(parameters: llm_core::params::Parameters) -> Stepper {
     }
 }
 
-fn batches(rows: &[Example], size: usize) -> Vec<Batch> {
+/// Rows in micro-batches of `size`.
+pub(crate) fn batches(rows: &[Example], size: usize) -> Vec<Batch> {
     let batch = |rows: &[Example]| {
         let rows: Vec<&Example> = rows.iter().collect();
         collate(&rows, 0, &Device::Cpu).unwrap()

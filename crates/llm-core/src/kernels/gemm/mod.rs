@@ -14,7 +14,9 @@
 
 mod pack;
 mod pairs;
+mod rounded;
 mod tile;
+mod tiles;
 mod widen;
 
 use std::mem::MaybeUninit;
@@ -22,7 +24,7 @@ use std::mem::MaybeUninit;
 use half::bf16;
 
 pub(crate) use pack::{PanelSlots, Panels, View};
-pub(crate) use pairs::{has_pair_products, rounded_product};
+pub(crate) use rounded::{RoundedRight, has_rounded_products, rounded_product};
 pub(crate) use widen::half_panels;
 
 use super::pool::{self, Tiles};

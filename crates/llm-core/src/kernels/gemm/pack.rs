@@ -50,6 +50,29 @@ impl<'a, E: Copy> View<'a, E> {
         }
     }
 
+    /// The same matrix over other memory of the same layout.
+    pub(super) fn over<'b, T>(&self, data: &'b [T]) -> View<'b, T> {
+        assert!(data.len() == self.data.len(), "memory of another size");
+        View {
+            data,
+            rows: self.rows,
+            columns: self.columns,
+            row_stride: self.row_stride,
+            column_stride: self.column_stride,
+        }
+    }
+
+    /// `f` of every element, in the order of the memory.
+    pub(super) fn map<T>(&self, f: impl Fn(E) -> T) -> Vec<T> {
+        self.data.iter().map(|&value| f(value)).collect()
+    }
+
+    /// The elements row by row.
+    pub(super) fn to_rows(self) -> Vec<E> {
+        let row = |r: usize| (0..self.columns).map(move |c| self.from(r, c)[0]);
+        (0..self.rows).flat_map(row).collect()
+    }
+
     /// Element (`row`, `column`).
     #[cfg(test)]
     pub(super) fn get(&self, row: usize, column: usize) -> E {

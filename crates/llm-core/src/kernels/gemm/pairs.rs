@@ -1,10 +1,8 @@
-//! The product with a bf16 matrix in which the left-hand side is rounded to bf16 as well.
+//! The rounded product by pairs along K.
 //!
 //! AVX512-BF16 multiplies two neighbours along K at a time, twice the rate of f32. A sum takes the
 //! products of a pair one after the other, the odd one first, each as a fused multiply-add in f32
-//! whose denormal inputs and results count as zero. That is this product's definition on every
-//! machine; without the instruction it is emulated, slowly. K is walked in order, so the bits of a
-//! row do not depend on the rows beside it, and a [`Tail`] in f32 goes on with the same sums.
+//! whose denormal inputs and results count as zero. Without the instruction that is emulated.
 //!
 //! Two bf16 neighbours lie in one *slot*, the memory of an f32 that is never computed with.
 
@@ -15,11 +13,9 @@ use half::bf16;
 use super::super::pool::{self, Chunks, Tile, Tiles};
 use super::super::scratch::Scratch;
 use super::super::simd::{Isa, Kernel, PairDot, Simd};
-use super::pack::{
-    REGISTERS, View, block_rows, pack_panel, pack_row_group, pack_rows, panel_width,
-};
-use super::tile::{add_packed, load_width};
-use super::{Tail, WORTH_A_THREAD, check_tail, rows_per_panel};
+use super::pack::{REGISTERS, View, pack_panel, pack_row_group, panel_width};
+use super::rounded::{Rest, flush, for_row_blocks};
+use super::{Tail, WORTH_A_THREAD, rows_per_panel};
 
 /// The most pairs along K that a panel holds at once: with 48 columns, half of a first-level cache
 /// of 48 KiB.
@@ -27,16 +23,8 @@ const PAIR_BLOCK: usize = 128;
 /// Pairs of a row that are gathered at once before they are transposed.
 const LINE: usize = 64;
 
-/// Whether this machine multiplies pairs of bf16 by an instruction of its own.
-pub(crate) fn has_pair_products() -> bool {
-    PairDot::detect().is_some()
-}
-
-/// `round(A) · B + A' · B' + bias`, A rounded to the nearest bf16 and the tail in f32.
-///
-/// # Shapes
-/// `a [M, K]` in rows of neighbours, `b [K, N]`, `tail` of R more, `bias [N]` → `[M, N]`.
-pub(crate) fn rounded_product(
+/// As [`rounded_product`](super::rounded_product) with a right side in bf16.
+pub(super) fn product(
     a: View<f32>,
     b: View<bf16>,
     tail: Option<Tail<f32>>,
@@ -44,25 +32,21 @@ pub(crate) fn rounded_product(
 ) -> Vec<f32> {
     let isa = Isa::active();
     let (m, k, n) = (a.rows, a.columns, b.columns);
-    assert!(k == b.rows && a.is_row_major(), "sides do not fit");
-    check_tail(tail, (m, n));
-    assert!(
-        bias.is_none_or(|bias| bias.len() == n),
-        "a bias that does not fit"
-    );
-    let a = slots_of_rows(isa, a);
-    let packed_tail = tail.map(|tail| {
-        let mut packed = Scratch::new(tail.a.rows * tail.a.columns);
-        pack_rows(isa, tail.a, &mut packed);
-        packed
-    });
+    assert!(k == b.rows, "sides do not fit");
+    let rows;
+    let a = match a.is_row_major() {
+        true => a,
+        false => {
+            rows = a.to_rows();
+            View::row_major(&rows, m, k)
+        }
+    };
     let task = Task {
-        a: &a,
+        a: &slots_of_rows(isa, a),
         pairs: k.div_ceil(2),
         b,
-        tail: tail.map(|tail| tail.b).zip(packed_tail.as_deref()),
-        bias,
         dot: PairDot::detect().filter(|_| isa == Isa::Avx512),
+        rest: Rest::new(tail, bias, (m, n)),
     };
     let width = panel_width::<f32>(isa);
     let tile = (rows_per_panel(m, n.div_ceil(width)), width);
@@ -88,16 +72,6 @@ fn slot(even: bf16, odd: bf16) -> f32 {
 fn neighbours(slot: f32) -> [f32; 2] {
     let bits = slot.to_bits();
     [bits << 16, bits & 0xffff_0000].map(|bits| flush(f32::from_bits(bits)))
-}
-
-/// A denormal number as the zero of its sign.
-#[inline(always)]
-fn flush(value: f32) -> f32 {
-    if value.is_subnormal() {
-        0f32.copysign(value)
-    } else {
-        value
-    }
 }
 
 /// The nearest bf16, to even where two are equally near; NaN stays NaN.
@@ -211,11 +185,9 @@ struct Task<'a> {
     /// ⌈K / 2⌉
     pairs: usize,
     b: View<'a, bf16>,
-    /// B' and A' in row blocks.
-    tail: Option<(View<'a, f32>, &'a [f32])>,
-    bias: Option<&'a [f32]>,
     /// The instruction, if the machine has it.
     dot: Option<PairDot>,
+    rest: Rest<'a>,
 }
 
 /// A task inside the instruction set: one panel of B.
@@ -228,71 +200,26 @@ impl Kernel<f32> for Work<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<E = f32>>(mut self, s: S) {
-        let (width, rows, pairs) = (REGISTERS * S::LANES, self.out.rows, self.task.pairs);
+    fn run<S: Simd<E = f32>>(self, s: S) {
+        let Self { task, mut out } = self;
+        let (width, rows, pairs) = (REGISTERS * S::LANES, out.rows, task.pairs);
         let mut sums = Scratch::new(rows * width);
         sums.fill(0.0);
         let mut panel = Scratch::new(PAIR_BLOCK.min(pairs) * width);
         for from in (0..pairs).step_by(PAIR_BLOCK) {
             let to = pairs.min(from + PAIR_BLOCK);
             let panel = &mut panel[..(to - from) * width];
-            pack_pairs(s, self.task.b, (from, self.out.column), panel);
-            self.for_row_blocks(S::TILE_ROWS, |block, done| {
-                let start = (self.out.row + done) * pairs;
-                let a = &self.task.a[start + block * from..start + block * to];
+            pack_pairs(s, task.b, (from, out.column), panel);
+            for_row_blocks(rows, S::TILE_ROWS, |block, done| {
+                let start = (out.row + done) * pairs;
+                let a = &task.a[start + block * from..start + block * to];
                 let sums = &mut sums[done * width..(done + block) * width];
-                add_pairs(self.task.dot, block, a, panel, sums);
+                add_pairs(task.dot, block, a, panel, sums);
             });
         }
-        if let Some((b, a)) = self.task.tail {
-            let mut panel = Scratch::new(b.rows * width);
-            pack_panel(s, b, (0, self.out.column), &mut panel);
-            self.for_row_blocks(S::TILE_ROWS, |block, done| {
-                let start = (self.out.row + done) * b.rows;
-                let a = &a[start..start + block * b.rows];
-                let sums = &mut sums[done * width..(done + block) * width];
-                match block {
-                    8 => add_tail::<S, 8>(s, a, &panel, sums),
-                    4 => add_tail::<S, 4>(s, a, &panel, sums),
-                    2 => add_tail::<S, 2>(s, a, &panel, sums),
-                    _ => add_tail::<S, 1>(s, a, &panel, sums),
-                }
-            });
-        }
-        self.emit(width, &sums);
-    }
-}
-
-impl Work<'_, '_> {
-    /// Calls `work` with the size and the first row of each row block of the tile.
-    #[inline(always)]
-    fn for_row_blocks(&self, most: usize, mut work: impl FnMut(usize, usize)) {
-        let mut done = 0;
-        while done < self.out.rows {
-            let block = block_rows(self.out.rows - done, most);
-            work(block, done);
-            done += block;
-        }
-    }
-
-    /// Writes the sums, with the bias.
-    #[inline(always)]
-    fn emit(&mut self, width: usize, sums: &[f32]) {
-        let (first, count) = (self.out.column, self.out.columns);
-        for (row, sums) in sums.chunks_exact(width).enumerate() {
-            let [out] = self.out.rows_mut::<1>((row, 0), count);
-            let out = out.iter_mut().zip(sums);
-            match self.task.bias {
-                Some(bias) => out
-                    .zip(&bias[first..first + count])
-                    .for_each(|((out, &sum), &b)| {
-                        out.write(sum + b);
-                    }),
-                None => out.for_each(|(out, &sum)| {
-                    out.write(sum);
-                }),
-            }
-        }
+        let tail = task.rest.panel(s, out.column);
+        task.rest.add_tail(s, tail.as_deref(), out.row, &mut sums);
+        task.rest.emit(&mut out, (0, 0), width, &sums);
     }
 }
 
@@ -302,22 +229,6 @@ fn add_pairs(dot: Option<PairDot>, rows: usize, a: &[f32], b: &[f32], sums: &mut
     match dot {
         Some(dot) => dot.add_rows(rows, a, b, sums),
         None => emulated(rows, a, b, sums),
-    }
-}
-
-/// `sums [R, W] += a [K][R] · b [K][W]` in f32.
-#[inline(always)]
-fn add_tail<S: Simd<E = f32>, const R: usize>(s: S, a: &[f32], b: &[f32], sums: &mut [f32]) {
-    let mut tile = [[s.zero(); REGISTERS]; R];
-    let width = REGISTERS * S::LANES;
-    for (tile, sums) in tile.iter_mut().zip(sums.chunks_exact(width)) {
-        *tile = load_width(s, sums);
-    }
-    add_packed::<S, R>(s, a, b, &mut tile);
-    for (tile, sums) in tile.iter().zip(sums.chunks_exact_mut(width)) {
-        for (&v, sums) in tile.iter().zip(sums.chunks_exact_mut(S::LANES)) {
-            s.store(sums, v);
-        }
     }
 }
 
@@ -337,12 +248,12 @@ fn emulated(rows: usize, a: &[f32], b: &[f32], sums: &mut [f32]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::kernels::simd::with_isa;
 
     /// Numbers of all sizes; with `odd_ones` also NaN, infinities, zeros and denormals.
-    fn noise(count: usize, salt: u32, odd_ones: bool) -> Vec<f32> {
+    pub(in super::super) fn noise(count: usize, salt: u32, odd_ones: bool) -> Vec<f32> {
         let mut state = salt;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -381,7 +292,7 @@ mod tests {
         out
     }
 
-    fn same(a: f32, b: f32) -> bool {
+    pub(in super::super) fn same(a: f32, b: f32) -> bool {
         a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
     }
 
@@ -413,50 +324,12 @@ mod tests {
                     View::row_major(&b, n, k).transposed(),
                 ] {
                     let expected = plain(a, b, &bias);
-                    let got = with_isa(isa, || rounded_product(a, b, None, Some(&bias)));
+                    let got = with_isa(isa, || product(a, b, None, Some(&bias)));
                     let wrong = (0..m * n).find(|&i| !same(got[i], expected[i]));
                     let pair = wrong.map(|i| (got[i], expected[i]));
                     assert_eq!(wrong, None, "{isa:?} ({m}, {k}, {n}) {pair:?}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn a_row_has_the_same_bits_in_every_batch_and_the_tail_is_exact() {
-        let (m, k, n, r) = (67, 131, 70, 5);
-        let (a, b) = (noise(m * k, 1, false), noise(k * n, 2, false));
-        let b: Vec<bf16> = b.into_iter().map(bf16::from_f32).collect();
-        let b = View::row_major(&b, n, k).transposed();
-        let (tail_a, tail_b) = (noise(m * r, 3, false), noise(r * n, 4, false));
-        let tail_b = View::row_major(&tail_b, r, n);
-        let run = |rows: std::ops::Range<usize>| {
-            let (a, t) = (
-                &a[rows.start * k..rows.end * k],
-                &tail_a[rows.start * r..rows.end * r],
-            );
-            let tail = Tail {
-                a: View::row_major(t, rows.len(), r),
-                b: tail_b,
-            };
-            rounded_product(View::row_major(a, rows.len(), k), b, Some(tail), None)
-        };
-        let all = run(0..m);
-        for rows in [0..1, 5..8, 60..67, 1..66] {
-            let part = run(rows.clone());
-            assert_eq!(part, all[rows.start * n..rows.end * n], "{rows:?}");
-        }
-        let base = rounded_product(View::row_major(&a, m, k), b, None, None);
-        if Isa::active() == Isa::Portable {
-            return; // its tail rounds twice a step
-        }
-        for (i, &got) in all.iter().enumerate() {
-            let row = &tail_a[i / n * r..][..r];
-            let sum = row
-                .iter()
-                .enumerate()
-                .fold(base[i], |sum, (j, &x)| x.mul_add(tail_b.get(j, i % n), sum));
-            assert_eq!(got, sum, "output {i}");
         }
     }
 

@@ -27,6 +27,7 @@ mod portable;
 mod real;
 #[cfg(test)]
 mod tests;
+mod tile_dot;
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -35,6 +36,9 @@ use candle_core::WithDType;
 
 pub(crate) use pair_dot::PairDot;
 pub(crate) use real::Real;
+pub(crate) use tile_dot::{
+    TILE, TILE_SLOTS, TILES_ACROSS, TileCorner, TileDot, TileOrder, TileSource,
+};
 
 /// The widest vector of any instruction set, in elements.
 pub(crate) const MAX_LANES: usize = 16;

@@ -9,7 +9,7 @@ use half::bf16;
 
 use super::portable::Portable;
 use super::{Isa, Kernel, Simd, math};
-use crate::kernels::gemm::{PanelSlots, Panels, Tail, View, rounded_product};
+use crate::kernels::gemm::{PanelSlots, Panels, RoundedRight, Tail, View, rounded_product};
 use crate::kernels::scratch::FreeList;
 
 /// f32 or f64.
@@ -38,7 +38,7 @@ pub(crate) trait Real: WithDType + Neg<Output = Self> + Default + Sync {
 
     /// The same number in this type, exactly.
     fn widen(value: bf16) -> Self;
-    /// The product that rounds `a` to bf16, which f32 has.
+    /// The product of sides rounded to bf16, which f32 has.
     ///
     /// # Shapes
     /// `a [M, K]`, `b [K, N]`, `tail` of R more, `bias [N]` → `[M, N]`.
@@ -48,6 +48,9 @@ pub(crate) trait Real: WithDType + Neg<Output = Self> + Default + Sync {
         tail: Option<Tail<Self>>,
         bias: Option<&[Self]>,
     ) -> Option<Vec<Self>>;
+    /// As [`Real::rounded_product`], with both sides to be rounded.
+    fn product_of_rounded(a: View<Self>, b: View<Self>, bias: Option<&[Self]>)
+    -> Option<Vec<Self>>;
     /// `√self`.
     fn sqrt(self) -> Self;
     /// `ln self`.
@@ -121,7 +124,15 @@ impl Real for f32 {
         tail: Option<Tail<Self>>,
         bias: Option<&[Self]>,
     ) -> Option<Vec<Self>> {
-        Some(rounded_product(a, b, tail, bias))
+        Some(rounded_product(a, RoundedRight::Half(b), tail, bias))
+    }
+
+    fn product_of_rounded(
+        a: View<Self>,
+        b: View<Self>,
+        bias: Option<&[Self]>,
+    ) -> Option<Vec<Self>> {
+        Some(rounded_product(a, RoundedRight::Wide(b), None, bias))
     }
 
     #[inline(always)]
@@ -180,6 +191,14 @@ impl Real for f64 {
         _a: View<Self>,
         _b: View<bf16>,
         _tail: Option<Tail<Self>>,
+        _bias: Option<&[Self]>,
+    ) -> Option<Vec<Self>> {
+        None
+    }
+
+    fn product_of_rounded(
+        _a: View<Self>,
+        _b: View<Self>,
         _bias: Option<&[Self]>,
     ) -> Option<Vec<Self>> {
         None

@@ -87,7 +87,9 @@ pub(super) fn read(config: &EvalConfig) -> Result<(Vec<Question>, Vec<PathBuf>)>
         Task::Bbh => bbh::read(path, partial),
         Task::Humaneval => humaneval::read(path, partial),
         Task::Canary => canary::read(path, &config.dataset_pattern),
-        Task::Choices | Task::Generation => json_lines::read(path, &config.dataset_pattern),
+        Task::Choices | Task::Generation | Task::Graded => {
+            json_lines::read(path, &config.dataset_pattern)
+        }
     }
 }
 
