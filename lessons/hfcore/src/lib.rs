@@ -4,7 +4,7 @@
 //! 2. [`explain`]: [`teach`], whose errors bring the hints and exit codes of our crates
 //! 3. [`tuning`]: the settings of a fine-tuning run by the model's size, and the run with its log,
 //!    event files and curve
-//! 4. [`cost`]: time and memory of this process
+//! 4. [`cost`]: threads, time and memory of this process
 //! 5. [`asked`]: what the lessons ask of a loaded model
 //! 6. [`endpoint`]: an OpenAI-compatible server, for a judge
 //! 7. [`rows`], [`results`]: a row as the loss sees it; what came of a run

@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor};
 use llm_core::nn::Pass;
 use llm_core::ops::{Ops, record};
 use llm_core::text::visible::token;
-use llm_show::Look;
+use llm_show::{Look, Table};
 use llm_train::batch::{Batch, collate};
 use llm_train::labels::Example;
 use llm_train::model::LanguageModel;
@@ -20,9 +20,15 @@ use llm_train::step::Stepper;
 /// The rate at which rows are learnt by heart.
 const RATE: f64 = 3e-3;
 
-/// A token as a person can read it.
-pub fn shown(session: &Session, id: u32, look: Look) -> String {
-    token(&session.codec.tokenizer.piece(id), look.ascii)
+/// A row as the loss sees it: each token with its label.
+pub fn labelled(session: &Session, example: &Example, look: Look) -> Table {
+    let mut table = Table::new(&["token", "id", "label"]).limit(40);
+    for (&id, &label) in example.ids.iter().zip(&example.labels) {
+        let shown = token(&session.codec.tokenizer.piece(id), look.ascii);
+        let label = if label < 0 { "-100".to_owned() } else { label.to_string() };
+        table.row([shown.into(), (id as usize).into(), label.into()]);
+    }
+    table
 }
 
 /// The first `count` examples, those with few tokens that count before those with many, so that

@@ -63,6 +63,25 @@ pub fn known_costs() -> Result<(Table, bool)> {
     Ok((table, right))
 }
 
+/// What adapters of R = 16 cost on Qwen3-0.6B, with their shares of all numbers in percent.
+///
+/// # Errors
+/// None in practice.
+pub fn qwen_costs() -> Result<(Table, Vec<String>)> {
+    let head = ["Qwen3-0.6B, R = 16, on", "trained", "of all with it", "f32 file"];
+    let (mut table, mut shares) = (Table::new(&head), Vec::new());
+    let config = published::find("qwen3-0.6b")?.context("a published model")?;
+    for (place, targets) in [("q v", QV), ("q k v", QKV), ("all 7", ALL)] {
+        let trained = count::lora(&config, 16, targets)?;
+        let share = 100.0 * trained as f64 / (count::total(&config) + trained) as f64;
+        shares.push(format!("{share:.3}"));
+        let size = format!("{:.2} MB", 4e-6 * trained as f64);
+        let cells = [number::count(trained), format!("{share:.3} %"), size].map(Cell::number);
+        table.push([Cell::from(place)].into_iter().chain(cells).collect());
+    }
+    Ok((table, shares))
+}
+
 /// The model, a function of `seed` alone.
 ///
 /// # Errors

@@ -6,15 +6,13 @@
 //! Reads: crates/llm-train/src/{labels,batch,step,finetune}.rs.
 //! Try: `--quick`, `--steps 20`, `--data my.jsonl`.
 
-use std::time::Instant;
-
 use anyhow::{Context, Result};
 use clap::Args;
 use lessons_hfcore::asked::FULL;
+use lessons_hfcore::cost::{begin, spent};
+use lessons_hfcore::results;
 use lessons_hfcore::rows::{self, Weighting};
 use lessons_hfcore::tuning::{MAX_NEW_TOKENS, TuneArgs, Tuned, Way, is_small, tune};
-use lessons_hfcore::{cost::spent, results};
-use llm_core::kernels::pool;
 use llm_core::model::memory::Training;
 use llm_show::{Cell, Curve, Lesson, Table, number::count};
 use llm_train::config::Method;
@@ -38,10 +36,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
-    let (start, tool, quick) = (Instant::now(), lesson.args.tool.clone(), lesson.args.quick);
-    if let Some(threads) = tool.threads {
-        pool::set_threads(threads.get())?;
-    }
+    let ((start, tool), quick) = (begin(lesson)?, lesson.args.quick);
     let session = own.tune.open(WAY, &tool, quick, |_| ())?;
     show_row(lesson, &session)?;
     averages(lesson, &session)?;
@@ -74,14 +69,8 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
 /// One row as the loss sees it.
 fn show_row(lesson: &mut Lesson, session: &Session) -> Result<()> {
     lesson.step("A row: the prompt is read, only the answer and its end are learnt");
-    let example = session.dataset.train.first().context("a row to train on")?;
-    let look = lesson.look();
-    let mut table = Table::new(&["token", "id", "label"]).limit(40);
-    for (&id, &label) in example.ids.iter().zip(&example.labels) {
-        let label = if label < 0 { "-100".to_owned() } else { label.to_string() };
-        table.row([rows::shown(session, id, look).into(), (id as usize).into(), label.into()]);
-    }
-    lesson.show(&table);
+    let (look, example) = (lesson.look(), session.dataset.train.first().context("a row")?);
+    lesson.show(&rows::labelled(session, example, look));
     let eos = session.codec.stop_tokens();
     let last = example.labels.iter().rfind(|label| **label >= 0).context("a label")?;
     let ends = eos.iter().any(|&id| i64::from(id) == *last);

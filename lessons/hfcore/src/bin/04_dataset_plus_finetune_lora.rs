@@ -6,16 +6,14 @@
 //! Reads: crates/llm-train/src/{session,finetune}.rs, crates/llm-store/src/adapter/mod.rs.
 //! Try: `--quick`, `--r 2`, `--use-dora`, `--model path/to/model --steps 3`.
 
-use std::time::Instant;
-
 use anyhow::{Context, Result};
 use clap::Args;
 use lessons_hfcore::asked::LORA;
-use lessons_hfcore::small::{ALL, QKV, QV};
+use lessons_hfcore::cost::{begin, spent};
+use lessons_hfcore::results;
+use lessons_hfcore::small::{ALL, qwen_costs};
 use lessons_hfcore::tuning::{MAX_NEW_TOKENS, TuneArgs, Tuned, Way, tune};
-use lessons_hfcore::{cost::spent, results};
-use llm_core::kernels::pool;
-use llm_core::{config::Family, config::published, model::count};
+use llm_core::{config::Family, model::count};
 use llm_show::number::{bytes, count as grouped};
 use llm_show::{Cell, Curve, Lesson, Table};
 use llm_train::config::{Method, TrainConfig};
@@ -46,10 +44,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
-    let (start, tool, quick) = (Instant::now(), lesson.args.tool.clone(), lesson.args.quick);
-    if let Some(threads) = tool.threads {
-        pool::set_threads(threads.get())?;
-    }
+    let ((start, tool), quick) = (begin(lesson)?, lesson.args.quick);
     let session = own.tune.open(WAY, &tool, quick, |config| adapters(config, own))?;
     what_trains(lesson, &session)?;
 
@@ -115,18 +110,7 @@ fn what_trains(lesson: &mut Lesson, session: &Session) -> Result<()> {
         let counted = count::lora(config, lora.r as u64, ALL)?;
         lesson.check_equal("R (in + out), summed", &(trained as u64), &counted);
     }
-    let mut table =
-        Table::new(&["Qwen3-0.6B, R = 16, on", "trained", "of all with it", "f32 file"]);
-    let known = published::find("qwen3-0.6b")?.context("a published model")?;
-    let mut shares = Vec::new();
-    for (place, targets) in [("q v", QV), ("q k v", QKV), ("all 7", ALL)] {
-        let trained = count::lora(&known, 16, targets)?;
-        let share = 100.0 * trained as f64 / (count::total(&known) + trained) as f64;
-        shares.push(format!("{share:.3}"));
-        let size = format!("{:.2} MB", 4e-6 * trained as f64);
-        let cells = [grouped(trained), format!("{share:.3} %"), size].map(Cell::number);
-        table.push([Cell::from(place)].into_iter().chain(cells).collect());
-    }
+    let (table, shares) = qwen_costs()?;
     lesson.show(&table);
     let (shares, expected) = (shares.join(" "), "0.383 0.536 1.665".to_owned());
     lesson.check_equal("percent, not about half a percent", &shares, &expected);

@@ -9,14 +9,13 @@
 //! Try: `--ask "What does the heart do?"`, `--rows 3`, `--adapter FOLDER`.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use lessons_hfcore::asked::{Candidate, Said, as_text, ask, merged, questions, typed};
 use lessons_hfcore::bundled::{HELD_OUT, MODEL, here};
-use lessons_hfcore::{cost::spent, tuning::MAX_NEW_TOKENS};
-use llm_core::kernels::pool;
+use lessons_hfcore::cost::{begin, spent};
+use lessons_hfcore::tuning::MAX_NEW_TOKENS;
 use llm_core::text::visible::tokens;
 use llm_show::{Cell, Lesson, Table, look::clip};
 use llm_train::{data::Message, eval::Subject, evaluate::exact_match};
@@ -54,10 +53,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
-    let (start, tool) = (Instant::now(), lesson.args.tool.clone());
-    if let Some(threads) = tool.threads {
-        pool::set_threads(threads.get())?;
-    }
+    let (start, tool) = begin(lesson)?;
     let all = Candidate::all(&own.model, own.full.as_deref(), own.adapter.as_deref())?;
     let asked: Vec<Question> = match &own.ask {
         Some(text) => vec![(typed(text), String::new())],

@@ -9,15 +9,14 @@
 //! Try: `--quick`, `--rows 20`, `--data my_heldout.jsonl`, `--judge`.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
 use lessons_hfcore::asked::{Candidate, questions};
 use lessons_hfcore::bundled::{DATA, HELD_OUT, MODEL, here};
+use lessons_hfcore::cost::{begin, spent};
+use lessons_hfcore::endpoint::Endpoint;
 use lessons_hfcore::scoring::{self, by_hand, by_library, scores, surely};
-use lessons_hfcore::{cost::spent, endpoint::Endpoint};
-use llm_core::kernels::pool;
 use llm_show::Lesson;
 use llm_train::eval::Metric;
 use llm_train::metrics::likelihood::perplexity;
@@ -62,10 +61,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
-    let (start, tool) = (Instant::now(), lesson.args.tool.clone());
-    if let Some(threads) = tool.threads {
-        pool::set_threads(threads.get())?;
-    }
+    let (start, tool) = begin(lesson)?;
     let environment = |name: &str| std::env::var(name).ok();
     let endpoint = own.judge.then(|| Endpoint::from_env(environment)).transpose()?;
     words(lesson);
