@@ -142,6 +142,7 @@ impl LoraStep {
             lora_dropout: 0.0,
             target_modules: ["q_proj", "k_proj", "v_proj"].map(String::from).to_vec(),
             use_rslora: false,
+            use_dora: false,
         };
         if dtype == DType::BF16 && Products::rounding_is_fast() {
             // What `bf16: true` of a training run does on such a processor.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+pub use llm_train::monitor::system::peak_memory;
+
 use crate::{Result, Workload};
 
 /// Milliseconds of each run, in order.
@@ -46,17 +48,6 @@ impl Times {
 /// How much of something a second, when it takes `milliseconds`.
 pub fn per_second(amount: u64, milliseconds: f64) -> f64 {
     amount as f64 / milliseconds * 1e3
-}
-
-/// The most memory that this process has had so far, in bytes; `None` where the system does not
-/// say (`VmHWM` of Linux).
-pub fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 /// Pages that the system had to give to this process so far; `None` where it does not say.

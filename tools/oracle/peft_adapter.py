@@ -35,6 +35,7 @@ def fixtures():
     yield "peft_list", llama(), LoraConfig(target_modules=["q_proj", "v_proj"], lora_dropout=0.1, **common)
     yield "peft_pattern", llama(), LoraConfig(target_modules=pattern, use_rslora=True, **common)
     yield "peft_gpt2", gpt2(), LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True, **common)
+    yield "peft_dora", llama(), LoraConfig(target_modules=["q_proj", "v_proj"], use_dora=True, **common)
 
 
 def write():

@@ -1,7 +1,7 @@
 //! A Rust file by lines: what is code, what is comment, where its inline tests start.
 
 /// Programs beside the lessons that do a job: a thin `main` each, and not in the catalogue.
-pub(crate) const TOOLS: [&str; 1] = ["lora_finetune"];
+pub(crate) const TOOLS: [&str; 3] = ["finetune_table", "lora_finetune", "random_model"];
 
 /// What a line holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ const FACT: usize = 9;
 /// this repository, and how many of its exercises are solved.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  deeper lessons\n  deeper lessons --shelf basics\n  deeper run 03"
+    after_help = "Examples:\n  deeper lessons\n  deeper lessons --shelf basics\n  deeper run basics/03"
 )]
 pub(crate) struct LessonsArgs {
     #[command(flatten)]

@@ -18,7 +18,7 @@ const SIGNAL: u8 = 128;
 /// It runs as with `cargo run -q --bin LESSON`, in the root of the checkout.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  deeper run 03\n  deeper run softmax -- --scores \"1,1,1\"\n  \
+    after_help = "Examples:\n  deeper run basics/03\n  deeper run softmax -- --scores \"1,1,1\"\n  \
 deeper run hfcore/00\n\nExit codes: those of the lesson; 2 for a lesson that does not exist"
 )]
 pub(crate) struct RunArgs {

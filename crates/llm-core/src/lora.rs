@@ -1,14 +1,15 @@
 //! Low-rank adapters (Hu et al. 2021): `W' = W + (α / R) · B A`.
 //!
 //! [`attach`] wraps the projections whose last name is a target; the base stays frozen and B
-//! starts at zero, so that an untrained adapter changes nothing. Names are PEFT's.
+//! starts at zero, so that an untrained adapter changes nothing. Names are PEFT's. Two options change
+//! the arithmetic: `use_rslora` the scale, `use_dora` what is trained beside A and B, see [`Dora`].
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::model::Decoder;
-use crate::nn::{Linear, LoraLinear, Proj};
+use crate::nn::{Dora, LoraLinear, Proj, lengths};
 use crate::params::Parameters;
 use crate::rng::{Purpose, stream, uniform};
 use crate::{Error, Result};
@@ -26,6 +27,8 @@ pub struct LoraConfig {
     pub target_modules: Vec<String>,
     /// Scale by α / √R (Kalajdzievski 2023).
     pub use_rslora: bool,
+    /// Train the lengths of the weights' rows apart from their directions (Liu et al. 2024).
+    pub use_dora: bool,
 }
 
 impl LoraConfig {
@@ -73,13 +76,19 @@ impl LoraConfig {
     }
 }
 
-/// PEFT's name for a tensor of the adapter on `module`; `which` is `A` or `B`.
+/// PEFT's name for a matrix of the adapter on `module`; `which` is `A` or `B`.
 fn peft_name(module: &str, which: char) -> String {
     format!("base_model.model.{module}.lora_{which}.weight")
 }
 
+/// PEFT's name for the lengths of DoRA on `module`.
+fn magnitude_name(module: &str) -> String {
+    format!("base_model.model.{module}.lora_magnitude_vector")
+}
+
 /// Gives every target projection a fresh adapter and returns its tensors, `A [R, I]` drawn from
-/// `seed` as PEFT draws it (Kaiming uniform with a = √5: U(±1/√I)), `B [O, R]` zero.
+/// `seed` as PEFT draws it (Kaiming uniform with a = √5: U(±1/√I)), `B [O, R]` zero, and with DoRA
+/// the magnitudes `[O]`, the lengths of the weight's rows.
 ///
 /// # Errors
 /// Invalid settings, a target that no projection has, or an adapter that is already there.
@@ -118,12 +127,22 @@ pub fn attach(model: &mut Decoder, config: &LoraConfig, seed: u64) -> Result<Par
         let a = uniform(&mut rng, bound, &[config.r, inputs], dtype)?.to_device(&device)?;
         let a = Var::from_tensor(&a)?;
         let b = Var::zeros((outputs, config.r), dtype, &device)?;
+        let dora = match config.use_dora {
+            true => {
+                let magnitude = Var::from_tensor(&lengths(base, dtype)?)?;
+                let dora = Dora::new(base, magnitude.as_tensor().clone())?;
+                parameters.insert(magnitude_name(&module), magnitude);
+                Some(dora)
+            }
+            false => None,
+        };
         *projection = Proj::Lora(LoraLinear {
             base: base.clone(),
             a: a.as_tensor().clone(),
             b: b.as_tensor().clone(),
             scale: config.scale(),
             dropout: config.lora_dropout,
+            dora,
         });
         parameters.insert(peft_name(&module, 'A'), a);
         parameters.insert(peft_name(&module, 'B'), b);
@@ -157,7 +176,7 @@ pub fn merge(model: &mut Decoder) -> Result<Merged> {
     let mut adapters = BTreeMap::new();
     for (module, projection) in model.projections_mut() {
         if let Proj::Lora(lora) = projection {
-            weights.insert(module.clone(), changed(&lora.base, &lora.delta()?)?);
+            weights.insert(module.clone(), lora.merged_weight()?);
             adapters.insert(module, lora.clone());
         }
     }
@@ -166,17 +185,8 @@ pub fn merge(model: &mut Decoder) -> Result<Merged> {
     Ok(Merged { adapters })
 }
 
-/// The weight of `base` plus `delta`, added in the wider type of the two, in the weight's type.
-///
-/// # Shapes
-/// `delta [O, I]` → `[O, I]`.
-fn changed(base: &Linear, delta: &Tensor) -> Result<Tensor> {
-    let weight = base.weight().detach();
-    let sum = (weight.to_dtype(delta.dtype())? + delta)?;
-    Ok(sum.to_dtype(weight.dtype())?)
-}
-
-/// Takes a merge back: subtracts what it added and attaches the adapters again.
+/// Takes a merge back: subtracts what it added, lengths undone first, and attaches the adapters
+/// again.
 ///
 /// The weights come back to within rounding of one addition; a model that must be exact is
 /// loaded again.
@@ -187,15 +197,19 @@ pub fn unmerge(model: &mut Decoder, merged: Merged) -> Result<()> {
     let mut weights = BTreeMap::new();
     for (module, projection) in model.projections_mut() {
         if let Some(lora) = merged.adapters.get(&module) {
-            weights.insert(module, changed(projection.base(), &lora.delta()?.neg()?)?);
+            let weight = lora.unmerged_weight(projection.base().weight())?;
+            weights.insert(module, weight);
         }
     }
     model.set_weights(weights);
     for (module, projection) in model.projections_mut() {
         if let Some(lora) = merged.adapters.get(&module) {
             let base = projection.base().clone();
+            let magnitude = lora.dora.as_ref().map(|dora| dora.magnitude.clone());
+            let dora = magnitude.map(|m| Dora::new(&base, m)).transpose()?;
             *projection = Proj::Lora(LoraLinear {
                 base,
+                dora,
                 ..lora.clone()
             });
         }

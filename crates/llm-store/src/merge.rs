@@ -1,4 +1,5 @@
-//! A LoRA adapter's update added into its model: `W' = W + scale · B A`.
+//! A LoRA adapter's update added into its model: `W' = W + scale · B A`, and with DoRA the rows of
+//! that brought to the lengths that it has learnt.
 //!
 //! One tensor is in memory at a time, so that a model larger than memory can be merged. Everything
 //! else of the folder (configuration, tokenizer, chat template, settings of generation, licence)
@@ -36,6 +37,8 @@ pub struct Merged {
 struct Update<'a> {
     a: &'a Tensor,
     b: &'a Tensor,
+    /// DoRA's lengths of the rows `[O]`.
+    magnitude: Option<&'a Tensor>,
     scale: f64,
     /// GPT-2 stores its weights as `[in, out]`.
     transposed: bool,
@@ -179,13 +182,13 @@ fn updates<'a>(
                 "has a base weight in {dtype}, expected a float type"
             )));
         }
-        let scale = adapter.config.lora.scale();
         updates.insert(
             name,
             Update {
                 a,
                 b,
-                scale,
+                magnitude: adapter.magnitude(module),
+                scale: adapter.config.lora.scale(),
                 transposed,
             },
         );
@@ -206,20 +209,41 @@ impl Update<'_> {
         };
         let (a, b) = (self.a.to_dtype(wide)?, self.b.to_dtype(wide)?);
         let delta = (b.matmul(&a)? * self.scale)?;
-        let delta = if self.transposed {
-            delta.t()?.contiguous()?
-        } else {
-            delta
+        let rows = weight.to_dtype(wide)?;
+        let rows = if self.transposed { rows.t()? } else { rows };
+        let sum = (&rows + &delta)?;
+        let (sum, change) = match self.magnitude {
+            None => (sum, delta),
+            Some(magnitude) => {
+                let sum = sum.broadcast_mul(&factors(&sum, magnitude)?)?;
+                let change = (&sum - &rows)?;
+                (sum, change)
+            }
         };
-        let largest = delta
-            .abs()?
-            .max_all()?
-            .to_dtype(DType::F64)?
-            .to_scalar::<f64>()?;
-        let sum = (weight.to_dtype(wide)? + delta)?.to_dtype(weight.dtype())?;
+        let most = largest(&change)?;
+        let sum = if self.transposed { sum.t()? } else { sum };
+        let sum = sum.to_dtype(weight.dtype())?.contiguous()?;
         // Sums that leave the weight's type: their own largest magnitude says so
-        let top = sum.to_dtype(wide)?.abs()?.max_all()?;
-        let top = top.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        Ok((sum, if top.is_finite() { largest } else { top }))
+        let top = largest(&sum.to_dtype(wide)?)?;
+        Ok((sum, if top.is_finite() { most } else { top }))
     }
+}
+
+/// What brings each row of `sum` to its length.
+///
+/// # Shapes
+/// `sum [O, I]`, `magnitude [O]` → `[O, 1]`.
+fn factors(sum: &Tensor, magnitude: &Tensor) -> candle_core::Result<Tensor> {
+    let wide = sum.to_dtype(DType::F64)?;
+    // A row of zeros has no direction, and stays one.
+    let least = f64::from(f32::MIN_POSITIVE);
+    let lengths = wide.sqr()?.sum(1)?.maximum(least)?.sqrt()?;
+    let factors = (magnitude.to_dtype(DType::F64)? / lengths)?;
+    factors.unsqueeze(1)?.to_dtype(sum.dtype())
+}
+
+/// The largest magnitude of a number in `tensor`.
+fn largest(tensor: &Tensor) -> candle_core::Result<f64> {
+    let most = tensor.abs()?.max_all()?;
+    most.to_dtype(DType::F64)?.to_scalar::<f64>()
 }

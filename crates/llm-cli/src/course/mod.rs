@@ -125,14 +125,14 @@ mod tests {
             "03_attention_math",
             "B03",
             "b03",
-            "3",
-            "03",
+            "basics/3",
             "basics/03",
             "basics/03_attention_math",
         ] {
             assert_eq!(lesson(name).unwrap().binary, "03_attention_math", "{name}");
         }
         assert_eq!(lesson("hfcore/0").unwrap().binary, "00_tinygpt");
+        assert_eq!(lesson("hfcore/2").unwrap().binary, "02_peft_lora");
     }
 
     #[test]

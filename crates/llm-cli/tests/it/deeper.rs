@@ -58,6 +58,7 @@ impl Fixture {
             lora_dropout: 0.0,
             target_modules: vec!["q_proj".into(), "v_proj".into()],
             use_rslora: false,
+            use_dora: false,
         };
         let parameters = attach(&mut model, &lora, 1).unwrap();
         for (_, var) in parameters.iter() {

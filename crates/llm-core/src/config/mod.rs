@@ -16,6 +16,7 @@
 //! # Ok::<(), llm_core::Error>(())
 //! ```
 
+pub mod published;
 mod read;
 mod write;
 

@@ -24,6 +24,7 @@ pub mod simd;
 
 pub(crate) mod activation;
 pub(crate) mod attention;
+pub(crate) mod columns;
 pub(crate) mod cross_entropy;
 pub(crate) mod dropout;
 pub(crate) mod embedding;

@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::Pass;
+use super::{Dora, Pass};
 use crate::Result;
-use crate::ops::{Adapter, PackedWeight, Products};
+use crate::ops::{Adapter, Ops, PackedWeight, Products};
 use crate::params::Weights;
 
 /// What a projection is called and how large it is.
@@ -104,7 +104,7 @@ impl Linear {
     }
 }
 
-/// `y = x Wᵀ + b + s · dropout(x) Aᵀ Bᵀ` (Hu et al. 2021).
+/// `y = x Wᵀ + b + s · dropout(x) Aᵀ Bᵀ` (Hu et al. 2021), with [`Dora`] under lengths of its own.
 #[derive(Clone, Debug)]
 pub struct LoraLinear {
     /// The frozen projection.
@@ -117,28 +117,114 @@ pub struct LoraLinear {
     pub scale: f64,
     /// Dropout on the adapter's input.
     pub dropout: f64,
+    /// The lengths of the weight's rows, where they are trained apart.
+    pub dora: Option<Dora>,
 }
 
 impl LoraLinear {
     /// # Shapes
     /// `x [.., I]` → `[.., O]`.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let adapter = Adapter {
-            a: &self.a,
-            b: &self.b,
-            scale: self.scale,
-            dropout: pass.dropout_seed().map(|seed| (self.dropout, seed)),
-        };
+        let dropout = pass.dropout_seed().map(|seed| (self.dropout, seed));
+        if let Some(dora) = &self.dora {
+            return self.forward_dora(dora, x, dropout, pass.ops);
+        }
         let Linear { weight, bias, .. } = &self.base;
+        let adapter = self.adapter(dropout);
         pass.ops.lora_linear(x, weight, bias.as_ref(), &adapter)
     }
 
-    /// `s · B A`, what the adapter adds to the weight.
+    fn adapter(&self, dropout: Option<(f64, u64)>) -> Adapter<'_> {
+        Adapter {
+            a: &self.a,
+            b: &self.b,
+            scale: self.scale,
+            dropout,
+        }
+    }
+
+    /// `x̃ W'ᵀ + b + (x − x̃) Wᵀ`: as in PEFT, all that the adapter adds reads the dropped-out x̃, the
+    /// new lengths of W's own rows among it.
+    ///
+    /// # Shapes
+    /// `x [.., I]` → `[.., O]`.
+    fn forward_dora(
+        &self,
+        dora: &Dora,
+        x: &Tensor,
+        dropout: Option<(f64, u64)>,
+        ops: Ops,
+    ) -> Result<Tensor> {
+        let Linear { weight, bias, .. } = &self.base;
+        let norms = dora.norms(self, ops)?;
+        let through = |x: &Tensor| {
+            let y = ops.lora_linear(x, weight, None, &self.adapter(None))?;
+            ops.scale_columns(&y, &dora.magnitude, &norms, bias.as_ref())
+        };
+        match dropout.filter(|&(p, _)| p > 0.0) {
+            None => through(x),
+            Some((p, seed)) => {
+                let dropped = ops.dropout(x, p, seed)?;
+                let rest = ops.add(x, &ops.scale(&dropped, -1.0)?)?;
+                let rest = ops.packed_linear(&rest, weight, None)?;
+                ops.add(&through(&dropped)?, &rest)
+            }
+        }
+    }
+
+    /// `s · B A`, what the adapter adds to the weight before any lengths.
     ///
     /// # Shapes
     /// `[O, I]`.
     pub fn delta(&self) -> Result<Tensor> {
         Ok((self.b.detach().matmul(&self.a.detach())? * self.scale)?)
+    }
+
+    /// The weight that gives by itself what base and adapter give, in the base's type; the sum is
+    /// made in the wider type of the two.
+    ///
+    /// # Shapes
+    /// `[O, I]`.
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn merged_weight(&self) -> Result<Tensor> {
+        let (weight, delta) = (self.base.weight().detach(), self.delta()?);
+        let mut sum = (weight.to_dtype(delta.dtype())? + delta)?;
+        if let Some(factors) = self.factors()? {
+            sum = sum.broadcast_mul(&factors)?;
+        }
+        Ok(sum.to_dtype(weight.dtype())?)
+    }
+
+    /// The base's weight again from `merged`, what [`LoraLinear::merged_weight`] made of it, to
+    /// within rounding.
+    ///
+    /// # Shapes
+    /// `merged [O, I]` → `[O, I]`.
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn unmerged_weight(&self, merged: &Tensor) -> Result<Tensor> {
+        let delta = self.delta()?;
+        let mut weight = merged.detach().to_dtype(delta.dtype())?;
+        if let Some(factors) = self.factors()? {
+            weight = weight.broadcast_div(&factors)?;
+        }
+        Ok((weight - delta)?.to_dtype(merged.dtype())?)
+    }
+
+    /// m / n, a number for each row.
+    ///
+    /// # Shapes
+    /// `[O, 1]`.
+    fn factors(&self) -> Result<Option<Tensor>> {
+        let Some(dora) = &self.dora else {
+            return Ok(None);
+        };
+        let ops = Ops::for_device(self.a.device());
+        let factors = (dora.magnitude.detach() / dora.norms(self, ops)?)?;
+        Ok(Some(factors.unsqueeze(1)?))
     }
 }
 

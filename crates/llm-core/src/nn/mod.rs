@@ -5,12 +5,15 @@
 
 mod attention;
 mod block;
+mod dora;
 mod linear;
 mod mlp;
 mod norm;
 
 pub use attention::{Attention, Positions};
 pub use block::{Block, BlockNames};
+pub use dora::Dora;
+pub(crate) use dora::lengths;
 pub use linear::{Linear, LinearSpec, LoraLinear, Proj};
 pub use mlp::Mlp;
 pub use norm::Norm;

@@ -7,6 +7,7 @@
 
 mod attention;
 mod checkpoint;
+mod column_scale;
 mod composed;
 mod cross_entropy;
 mod dropout;
@@ -134,6 +135,29 @@ impl Ops {
                 lora_linear::lora_linear(x, weight, bias, adapter)
             }
             _ => lora_linear::composed(self, x, weight, bias, adapter),
+        }
+    }
+
+    /// `y = x ⊙ (m / n) + b`, a factor for each column. The magnitudes m may train; the norms n are
+    /// constants, whatever they were computed from (Liu et al. 2024, section 4.3).
+    ///
+    /// # Shapes
+    /// `x [.., O]`, `magnitude [O]`, `norms [O]`, `bias [O]` → `[.., O]`.
+    ///
+    /// # Errors
+    /// Sizes or number types that do not fit.
+    pub fn scale_columns(
+        self,
+        x: &Tensor,
+        magnitude: &Tensor,
+        norms: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Fused if !bias.is_some_and(Tensor::track_op) => {
+                column_scale::fused(x, magnitude, norms, bias)
+            }
+            _ => column_scale::composed(x, magnitude, norms, bias),
         }
     }
 

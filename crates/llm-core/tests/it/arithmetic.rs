@@ -161,6 +161,7 @@ fn an_attached_adapter_has_the_counted_size() {
             lora_dropout: 0.0,
             target_modules: targets.map(String::from).to_vec(),
             use_rslora: false,
+            use_dora: false,
         };
         let adapter = attach(&mut model, &lora, 1).unwrap();
         let attached: usize = adapter.iter().map(|(_, var)| var.elem_count()).sum();

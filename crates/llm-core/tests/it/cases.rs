@@ -24,6 +24,10 @@ pub(crate) struct Adapter {
     pub(crate) r: usize,
     pub(crate) lora_alpha: f64,
     pub(crate) target_modules: Vec<String>,
+    #[serde(default)]
+    pub(crate) use_rslora: bool,
+    #[serde(default)]
+    pub(crate) use_dora: bool,
 }
 
 /// One line of a `cases.jsonl`.

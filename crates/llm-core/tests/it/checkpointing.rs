@@ -65,6 +65,7 @@ fn gradients_have_the_same_bits_with_dropout_in_full_and_lora_training() {
                 lora_dropout: 0.2,
                 target_modules: vec!["q_proj".into(), "down_proj".into()],
                 use_rslora: false,
+                use_dora: false,
             };
             parameters = lora::attach(&mut model, &settings, SEED).unwrap();
         }

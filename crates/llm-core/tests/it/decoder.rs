@@ -62,6 +62,7 @@ fn lora_config(targets: &[&str]) -> LoraConfig {
         lora_dropout: 0.0,
         target_modules,
         use_rslora: false,
+        use_dora: false,
     }
 }
 

@@ -268,6 +268,7 @@ fn adapter_gradients_are_those_of_the_loss() {
         lora_dropout: 0.1,
         target_modules: targets.map(String::from).to_vec(),
         use_rslora: false,
+        use_dora: false,
     };
     let parameters = lora::attach(&mut model, &config, SEED).unwrap();
     assert_eq!(parameters.len(), 2 * 7 * 2);

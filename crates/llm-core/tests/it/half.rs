@@ -77,6 +77,7 @@ fn gradients(model: &mut Decoder, products: Products, ops: Ops) -> BTreeMap<Stri
         lora_dropout: 0.2,
         target_modules: targets,
         use_rslora: false,
+        use_dora: false,
     };
     let parameters = lora::attach(model, &settings, SEED).unwrap();
     for (name, var) in parameters.iter() {
@@ -222,6 +223,7 @@ fn merging_rounds_to_the_weights_type() {
         lora_dropout: 0.0,
         target_modules: vec!["q_proj".into()],
         use_rslora: false,
+        use_dora: false,
     };
     let parameters = lora::attach(&mut model, &settings, SEED).unwrap();
     for (name, var) in parameters.iter() {

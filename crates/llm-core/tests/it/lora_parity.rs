@@ -6,7 +6,8 @@ use candle_core::{DType, Device, Tensor};
 use llm_core::lora::{self, LoraConfig};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
-use llm_core::ops::Ops;
+use llm_core::ops::{Ops, record};
+use llm_core::params::Parameters;
 
 use crate::cases::{self, Case, F32_LOGITS, F64_LOGITS};
 use crate::formula;
@@ -19,13 +20,19 @@ const ROWS: usize = 5;
 
 /// The base model with the case's adapter attached and assigned under its PEFT names.
 fn adapted(case: &Case, dtype: DType) -> Decoder {
+    trainable(case, dtype).0
+}
+
+/// As [`adapted`], with what trains.
+fn trainable(case: &Case, dtype: DType) -> (Decoder, Parameters) {
     let spec = case.lora.as_ref().unwrap();
     let config = LoraConfig {
         r: spec.r,
         lora_alpha: spec.lora_alpha,
         lora_dropout: 0.0,
         target_modules: spec.target_modules.clone(),
-        use_rslora: false,
+        use_rslora: spec.use_rslora,
+        use_dora: spec.use_dora,
     };
     let mut model = case.model(dtype);
     let parameters = lora::attach(&mut model, &config, 0).unwrap();
@@ -36,11 +43,24 @@ fn adapted(case: &Case, dtype: DType) -> Decoder {
             let tensor = formula::weight(case.seed, &name, &shape);
             file.insert(name, tensor);
         }
+        if spec.use_dora {
+            let name = format!("base_model.model.{module}.lora_magnitude_vector");
+            let tensor = formula::weight(case.seed, &name, &[outputs]);
+            file.insert(name, tensor);
+        }
     }
     let names: Vec<&str> = parameters.iter().map(|(name, _)| name).collect();
     assert_eq!(names, file.keys().collect::<Vec<_>>(), "{}", case.name);
     parameters.assign(&file).unwrap();
-    model
+    (model, parameters)
+}
+
+/// The input of a projection, as the fixture's script made it.
+fn input(case: &Case, module: &str) -> Tensor {
+    let [inputs, _] = case.adapted[module];
+    let x = formula::unit(case.seed, &format!("input/{module}"), ROWS * inputs);
+    let x = Tensor::from_vec(x, (ROWS, inputs), &Device::Cpu).unwrap();
+    x.to_dtype(DType::F32).unwrap()
 }
 
 fn assert_relative(what: &str, got: &Tensor, want: &Tensor) {
@@ -76,10 +96,7 @@ fn projections_with_an_adapter_equal_peft() {
             let Some(want) = expected.get(&format!("{}.projection.{module}", case.name)) else {
                 continue;
             };
-            let [inputs, _] = case.adapted[&module];
-            let x = formula::unit(case.seed, &format!("input/{module}"), ROWS * inputs);
-            let x = Tensor::from_vec(x, (ROWS, inputs), &Device::Cpu).unwrap();
-            let x = x.to_dtype(DType::F32).unwrap();
+            let x = input(case, &module);
             let got = projection.forward(&x, &Pass::eval(Ops::Fused)).unwrap();
             assert_relative(&format!("{} {module}", case.name), &got, want);
             checked += 1;
@@ -105,6 +122,47 @@ fn merged_weights_equal_peft() {
         let what = format!("{} merged", case.name);
         cases::assert_close(&what, &after, &before, F32_LOGITS);
     }
+}
+
+/// DoRA's gradients of A, B and the magnitudes, no gradient through the rows' lengths.
+#[test]
+fn gradients_of_dora_equal_peft() {
+    let (cases, expected) = cases::read("lora");
+    let mut checked = 0;
+    for case in cases.iter().filter(|c| c.lora.as_ref().unwrap().use_dora) {
+        for module in &case.checked {
+            for ops in [Ops::Fused, Ops::Composed] {
+                let (mut model, parameters) = trainable(case, DType::F32);
+                let mut all = model.projections_mut();
+                let (_, projection) = all.find(|(name, _)| name == module).unwrap();
+                let x = input(case, module);
+                let factors = formula::unit(
+                    case.seed,
+                    &format!("gradient/{module}"),
+                    ROWS * case.adapted[module][1],
+                );
+                let factors: Vec<f32> = factors.into_iter().map(|x| x as f32).collect();
+                let (loss, tape) = record(|| {
+                    let y = projection.forward(&x, &Pass::eval(ops)).unwrap();
+                    let factors = Tensor::from_vec(factors, y.shape(), &Device::Cpu).unwrap();
+                    (y * factors).unwrap().sum_all().unwrap()
+                });
+                let gradients = tape.backward(&loss).unwrap();
+                for (which, name) in [
+                    ("A", "lora_A.weight"),
+                    ("B", "lora_B.weight"),
+                    ("m", "lora_magnitude_vector"),
+                ] {
+                    let name = format!("base_model.model.{module}.{name}");
+                    let got = gradients.get(parameters.get(&name).unwrap()).unwrap();
+                    let want = &expected[&format!("{}.gradient.{module}.{which}", case.name)];
+                    assert_relative(&format!("{} {name} {ops:?}", case.name), got, want);
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(checked, 4 * 2 * 2 * 3);
 }
 
 /// Another α, or the adapter left out, must not pass.

@@ -19,6 +19,8 @@ mod checkpointing;
 #[cfg(test)]
 mod decoder;
 #[cfg(test)]
+mod dora;
+#[cfg(test)]
 mod formula;
 #[cfg(test)]
 mod frozen_nodes;

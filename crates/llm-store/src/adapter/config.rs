@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// Keys of PEFT's LoRA that change the arithmetic in a way this code does not have. They may be
 /// absent, null, false, empty, or the one value named here.
-const MUST_BE_NEUTRAL: [(&str, &str); 19] = [
+const MUST_BE_NEUTRAL: [(&str, &str); 18] = [
     ("alora_invocation_tokens", ""),
     ("alpha_pattern", ""),
     ("arrow_config", ""),
@@ -30,7 +30,6 @@ const MUST_BE_NEUTRAL: [(&str, &str); 19] = [
     ("target_parameters", ""),
     ("trainable_token_indices", ""),
     ("use_bdlora", ""),
-    ("use_dora", ""),
     ("use_qalora", ""),
     ("velora_config", ""),
 ];
@@ -101,6 +100,7 @@ impl AdapterConfig {
             )?,
             target_modules: keys.targets()?,
             use_rslora: keys.flag("use_rslora")?,
+            use_dora: keys.flag("use_dora")?,
         };
         Ok(Self {
             base_model_name_or_path: keys.text("base_model_name_or_path")?,
@@ -146,7 +146,7 @@ impl AdapterConfig {
             "revision": null,
             "target_modules": self.lora.target_modules,
             "task_type": self.task_type,
-            "use_dora": false,
+            "use_dora": self.lora.use_dora,
             "use_rslora": self.lora.use_rslora,
         });
         format!("{value:#}\n")

@@ -2,7 +2,8 @@
 //!
 //! Tensors are called `base_model.model.<module>.lora_A.weight` `[R, I]` and
 //! `….lora_B.weight` `[O, R]`, where `<module>` is the projection's path in the base model, and
-//! the update is `(lora_alpha / r) · B A`. What PEFT writes loads here and the other way round.
+//! the update is `(lora_alpha / r) · B A`. With `use_dora` there is also `….lora_magnitude_vector`
+//! `[O]`. What PEFT writes loads here and the other way round.
 
 mod config;
 
@@ -27,6 +28,36 @@ pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 const PREFIX: &str = "base_model.model.";
 const A_SUFFIX: &str = ".lora_A.weight";
 const B_SUFFIX: &str = ".lora_B.weight";
+const MAGNITUDE_SUFFIX: &str = ".lora_magnitude_vector";
+
+/// What a tensor of an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    A,
+    B,
+    Magnitude,
+}
+
+impl Role {
+    const ALL: [Self; 3] = [Self::A, Self::B, Self::Magnitude];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::A => A_SUFFIX,
+            Self::B => B_SUFFIX,
+            Self::Magnitude => MAGNITUDE_SUFFIX,
+        }
+    }
+
+    /// The shape, in words, and whether `dims` are of it.
+    fn shape(self, dims: &[usize], r: usize) -> (&'static str, bool) {
+        match self {
+            Self::A => ("[r, in]", matches!(dims, [rank, _] if *rank == r)),
+            Self::B => ("[out, r]", matches!(dims, [_, rank] if *rank == r)),
+            Self::Magnitude => ("[out]", dims.len() == 1),
+        }
+    }
+}
 
 /// An adapter as it stands on the disk.
 #[derive(Clone, Debug)]
@@ -49,8 +80,16 @@ impl Adapter {
 
     /// The matrices `A [R, I]` and `B [O, R]` of a projection, as far as they are there.
     pub fn pair(&self, module: &str) -> (Option<&Tensor>, Option<&Tensor>) {
-        let get = |end: &str| self.tensors.get(&format!("{PREFIX}{module}{end}"));
-        (get(A_SUFFIX), get(B_SUFFIX))
+        (self.get(module, Role::A), self.get(module, Role::B))
+    }
+
+    /// The lengths `[O]` that DoRA gives the rows of a projection's weight, if there are any.
+    pub fn magnitude(&self, module: &str) -> Option<&Tensor> {
+        self.get(module, Role::Magnitude)
+    }
+
+    fn get(&self, module: &str, role: Role) -> Option<&Tensor> {
+        self.tensors.get(&name_of(module, role))
     }
 }
 
@@ -122,14 +161,20 @@ fn existing(folder: &Path, name: &str, expected: &str) -> Result<PathBuf> {
     })
 }
 
-/// The module and whether it is its A matrix, from a tensor's name.
-fn module_of(name: &str) -> Option<(&str, bool)> {
-    let inner = name.strip_prefix(PREFIX)?;
-    let a = inner.strip_suffix(A_SUFFIX).map(|module| (module, true));
-    a.or_else(|| inner.strip_suffix(B_SUFFIX).map(|module| (module, false)))
+/// A tensor's name from its module and role.
+fn name_of(module: &str, role: Role) -> String {
+    format!("{PREFIX}{module}{}", role.suffix())
 }
 
-/// Every tensor has a name, type and shape of this adapter, and every A has its B.
+/// The module and the role, from a tensor's name.
+fn module_of(name: &str) -> Option<(&str, Role)> {
+    let inner = name.strip_prefix(PREFIX)?;
+    let with = |role: Role| Some((inner.strip_suffix(role.suffix())?, role));
+    Role::ALL.into_iter().find_map(with)
+}
+
+/// Every tensor has a name, type and shape of this adapter, and every A has its B, with DoRA both
+/// their magnitudes.
 fn check(path: &Path, config: &AdapterConfig, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     if tensors.is_empty() {
         return Err(Error::malformed(
@@ -137,12 +182,15 @@ fn check(path: &Path, config: &AdapterConfig, tensors: &BTreeMap<String, Tensor>
             "holds no tensors, expected lora_A and lora_B pairs",
         ));
     }
+    let expected = expected_names(config);
     for (name, tensor) in tensors {
         let bad = |problem: String| Error::tensor(path, name, problem);
-        let Some((module, is_a)) = module_of(name) else {
-            return Err(bad(format!(
-                "expected {PREFIX}<module>{A_SUFFIX} or {B_SUFFIX}"
-            )));
+        let known = module_of(name);
+        let Some((module, role)) = known.filter(|(_, role)| {
+            // Lengths without `use_dora` would be ignored silently.
+            *role != Role::Magnitude || config.lora.use_dora
+        }) else {
+            return Err(bad(format!("expected {expected}")));
         };
         let float = [DType::F64, DType::F32, DType::F16, DType::BF16].contains(&tensor.dtype());
         if !float {
@@ -151,21 +199,14 @@ fn check(path: &Path, config: &AdapterConfig, tensors: &BTreeMap<String, Tensor>
                 tensor.dtype()
             )));
         }
-        let rank_axis = usize::from(!is_a);
-        match tensor.dims() {
-            dims @ [_, _] if dims[rank_axis] == config.lora.r => {}
-            dims => {
-                let expected = if is_a { "[r, in]" } else { "[out, r]" };
-                return Err(bad(format!(
-                    "has shape {dims:?}, expected {expected} with r = {}",
-                    config.lora.r
-                )));
-            }
+        let (dims, r) = (tensor.dims(), config.lora.r);
+        let (shape, fits) = role.shape(dims, r);
+        if !fits {
+            return Err(bad(format!(
+                "has shape {dims:?}, expected {shape} with r = {r}"
+            )));
         }
-        let other = format!("{PREFIX}{module}{}", if is_a { B_SUFFIX } else { A_SUFFIX });
-        if !tensors.contains_key(&other) {
-            return Err(bad(format!("has no partner `{other}`")));
-        }
+        check_partners(path, config, tensors, (name.as_str(), module, role))?;
         if !config.covers(module) {
             return Err(bad(
                 "is not among the target_modules of the configuration".into()
@@ -173,4 +214,37 @@ fn check(path: &Path, config: &AdapterConfig, tensors: &BTreeMap<String, Tensor>
         }
     }
     Ok(())
+}
+
+/// The tensors that belong with `name` are there, and its lengths are as many as B has rows.
+fn check_partners(
+    path: &Path,
+    config: &AdapterConfig,
+    tensors: &BTreeMap<String, Tensor>,
+    (name, module, role): (&str, &str, Role),
+) -> Result<()> {
+    let plain = |role: &Role| *role != Role::Magnitude || config.lora.use_dora;
+    for role in Role::ALL.into_iter().filter(plain) {
+        let other = name_of(module, role);
+        if !tensors.contains_key(&other) {
+            let problem = format!("has no partner `{other}`");
+            return Err(Error::tensor(path, name, problem));
+        }
+    }
+    let rows = tensors.get(&name_of(module, Role::B)).map(Tensor::dims);
+    if let (Role::Magnitude, Some([rows, _])) = (role, rows)
+        && tensors.get(name).is_some_and(|m| m.dims() != [*rows])
+    {
+        let problem = format!("expected [{rows}], a length for each row of lora_B");
+        return Err(Error::tensor(path, name, problem));
+    }
+    Ok(())
+}
+
+fn expected_names(config: &AdapterConfig) -> String {
+    let either = format!("{PREFIX}<module>{A_SUFFIX} or {B_SUFFIX}");
+    match config.lora.use_dora {
+        true => format!("{either} or {MAGNITUDE_SUFFIX}"),
+        false => either,
+    }
 }

@@ -19,6 +19,7 @@ fn config() -> AdapterConfig {
         lora_dropout: 0.05,
         target_modules: vec!["q_proj".into(), "v_proj".into()],
         use_rslora: false,
+        use_dora: false,
     };
     AdapterConfig::of(&lora, "org/base", Family::Qwen3)
 }
@@ -78,6 +79,11 @@ fn adapters_written_by_peft_load() {
     ];
     assert_eq!(pattern.config.lora.target_modules, expected);
 
+    let dora = read(&fixture("peft_dora")).unwrap();
+    assert!(dora.config.lora.use_dora && !pattern.config.lora.use_dora);
+    let magnitude = dora.magnitude("model.layers.1.self_attn.v_proj").unwrap();
+    assert_eq!((magnitude.dims(), dora.tensors.len()), (&[4][..], 12));
+
     let gpt2 = read(&fixture("peft_gpt2")).unwrap();
     assert!(gpt2.config.fan_in_fan_out);
     assert!(gpt2.modules().contains("transformer.h.0.attn.c_attn"));
@@ -99,11 +105,6 @@ fn features_that_change_the_arithmetic_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     for (from, to, part) in [
         ("\"LORA\"", "\"IA3\"", "`peft_type` is \"IA3\""),
-        (
-            "\"use_dora\": false",
-            "\"use_dora\": true",
-            "`use_dora` is true",
-        ),
         (
             "\"rank_pattern\": {}",
             "\"rank_pattern\": {\"q_proj\": 4}",
@@ -235,6 +236,30 @@ fn tensors_must_belong_to_the_configuration() {
         );
         assert!(!out.exists());
     }
+    // With DoRA the same tensors lack their lengths, and lengths have to fit.
+    let without = edited(dir.path(), "\"use_dora\": false", "\"use_dora\": true");
+    assert_error(read(&without), "lora_A.weight", "lora_magnitude_vector`");
+    let mut dora = config();
+    dora.lora.use_dora = true;
+    let lengths = |rows: usize| {
+        let mut tensors = tensors();
+        for (module, rows) in [(Q, rows), (V, 4)] {
+            let name = format!("{module}.lora_magnitude_vector");
+            tensors.insert(name.clone(), tensor(&name, &[rows]));
+        }
+        tensors
+    };
+    let folder = dir.path().join("dora");
+    assert_error(
+        write(&folder, &dora, &lengths(7), false),
+        "lora_magnitude_vector",
+        "expected [8]",
+    );
+    write(&folder, &dora, &lengths(8), false).unwrap();
+    let adapter = read(&folder).unwrap();
+    assert_eq!(adapter.config, dora);
+    assert_same(&adapter.tensors, &lengths(8));
+
     let only_v = edited(dir.path(), "\"q_proj\"", "\"up_proj\"");
     assert_error(
         read(&only_v),

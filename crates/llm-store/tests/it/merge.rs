@@ -29,6 +29,18 @@ const GPT2: &str = r#"{"model_type": "gpt2", "vocab_size": 60, "n_embd": 32, "n_
 
 /// A model folder in `dtype`, an adapter folder, and the model with the adapter on it.
 fn pair(dir: &Path, config: &str, targets: &[&str], rslora: bool, dtype: DType) -> Decoder {
+    let options = (rslora, false);
+    pair_with(dir, config, targets, options, dtype)
+}
+
+/// As [`pair`], with `use_rslora` and `use_dora`.
+fn pair_with(
+    dir: &Path,
+    config: &str,
+    targets: &[&str],
+    (use_rslora, use_dora): (bool, bool),
+    dtype: DType,
+) -> Decoder {
     let config = ModelConfig::from_json(config).unwrap();
     let (model, _) = Decoder::init(&config, 11, Mode::Frozen, DType::F32).unwrap();
     let tensors = model.named_tensors().unwrap();
@@ -55,7 +67,8 @@ fn pair(dir: &Path, config: &str, targets: &[&str], rslora: bool, dtype: DType) 
         lora_alpha: 8.0,
         lora_dropout: 0.0,
         target_modules: targets.iter().map(|name| name.to_string()).collect(),
-        use_rslora: rslora,
+        use_rslora,
+        use_dora,
     };
     let (mut model, _) = Decoder::load(
         &config,
@@ -116,16 +129,18 @@ fn run(dir: &Path) -> llm_store::Result<(llm_store::merge::Merged, PathBuf)> {
 fn a_merged_model_gives_the_logits_of_the_adapter() {
     let qwen = ["q_proj", "v_proj", "down_proj"];
     let gpt2 = ["c_attn", "c_proj"];
-    for (config, targets, rslora, changed) in [
-        (QWEN, &qwen[..], false, 6),
-        (QWEN, &qwen[..], true, 6),
-        (GPT2, &gpt2[..], false, 6),
+    for (config, targets, options, changed) in [
+        (QWEN, &qwen[..], (false, false), 6),
+        (QWEN, &qwen[..], (true, false), 6),
+        (GPT2, &gpt2[..], (false, false), 6),
+        (QWEN, &qwen[..], (false, true), 6),
+        (GPT2, &gpt2[..], (true, true), 6),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let adapted = pair(dir.path(), config, targets, rslora, DType::F32);
+        let adapted = pair_with(dir.path(), config, targets, options, DType::F32);
         let (merged, out) = run(dir.path()).unwrap();
         assert_eq!(merged.changed, changed);
-        assert_eq!(merged.scale, if rslora { 4.0 } else { 2.0 });
+        assert_eq!(merged.scale, if options.0 { 4.0 } else { 2.0 });
         assert!(merged.largest.is_some_and(|(_, most)| most > 1e-3));
         let (runtime, merged) = (logits(&adapted), logits(&loaded(&out)));
         let base = logits(&loaded(&dir.path().join("model")));
@@ -225,9 +240,9 @@ fn a_sum_that_leaves_its_type_is_an_error() {
     assert_error(run(dir.path()), "q_proj.weight", "not finite");
     assert!(!dir.path().join("merged").exists());
     let settings =
-        json!({"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"], "use_dora": true});
+        json!({"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"], "lora_bias": true});
     std::fs::write(adapter.join("adapter_config.json"), settings.to_string()).unwrap();
-    assert_error(run(dir.path()), "adapter_config.json", "use_dora");
+    assert_error(run(dir.path()), "adapter_config.json", "lora_bias");
 }
 
 #[test]

@@ -150,6 +150,10 @@ pub struct TrainConfig {
     pub lora_dropout: f64,
     /// The projections that get an adapter.
     pub lora_target_modules: Vec<String>,
+    /// Scale adapters by α / √R, not α / R, so that a higher rank does not learn more slowly.
+    pub use_rslora: bool,
+    /// Train the lengths of the adapted weights' rows apart from their directions (DoRA).
+    pub use_dora: bool,
 
     /// Compute the activations of blocks again in the backward pass: less memory, the same
     /// gradients, about a third more work. On the CPU.
@@ -230,6 +234,8 @@ impl Default for TrainConfig {
             lora_alpha: 32.0,
             lora_dropout: 0.05,
             lora_target_modules: targets,
+            use_rslora: false,
+            use_dora: false,
             gradient_checkpointing: false,
             logging_steps: 20,
             eval_steps: 0,
@@ -262,7 +268,8 @@ impl TrainConfig {
             lora_alpha: self.lora_alpha,
             lora_dropout: self.lora_dropout,
             target_modules: self.lora_target_modules.clone(),
-            use_rslora: false,
+            use_rslora: self.use_rslora,
+            use_dora: self.use_dora,
         }
     }
 

@@ -6,7 +6,8 @@
 //! 4. [`Record`]: a question with its answer and scores; [`Report`]: the numbers
 //! 5. [`compare()`]: finished evaluations side by side, rows paired
 //! 6. [`choice`]: log-likelihoods of choices, and the loaders of public benchmarks;
-//!    [`humaneval`]: programs, written but never run; [`canary`]: secrets learned by heart
+//!    [`humaneval`]: programs, written but never run; [`canary`]: secrets learned by heart;
+//!    [`judge`]: another model compares two answers
 //!
 //! Prompts become tokens by the same [`crate::prompt::Codec`] as in training, so that a question
 //! here has exactly the ids that a training row's prompt has, and only new tokens are scored: the
@@ -18,6 +19,7 @@ mod compare;
 mod config;
 mod graded;
 pub mod humaneval;
+pub mod judge;
 mod leak;
 mod material;
 mod record;

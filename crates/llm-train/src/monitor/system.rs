@@ -103,6 +103,11 @@ pub fn memory() -> Option<u64> {
     kilobytes(&text("/proc/self/status")?, "VmRSS:")
 }
 
+/// The most memory that this process has had so far, in bytes, where the system says so.
+pub fn peak_memory() -> Option<u64> {
+    kilobytes(&text("/proc/self/status")?, "VmHWM:")
+}
+
 /// The machine's memory, or less where a control group allows less.
 fn memory_limit() -> Option<u64> {
     let machine = kilobytes(&text("/proc/meminfo")?, "MemTotal:")?;
@@ -173,6 +178,7 @@ mod tests {
         if cfg!(target_os = "linux") {
             let memory = row.memory_bytes.unwrap();
             assert!(memory > pages.len() as u64, "{row:?}");
+            assert!(peak_memory().unwrap() >= memory.min(pages.len() as u64));
             assert!(row.cpu_percent.unwrap() >= 0.0 && row.page_faults.is_some());
         }
     }

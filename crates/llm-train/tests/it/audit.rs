@@ -202,6 +202,7 @@ fn whole_decoders_and_fresh_adapters_pass() {
         lora_dropout: 0.1,
         target_modules: vec!["q_proj".into(), "v_proj".into(), "down_proj".into()],
         use_rslora: false,
+        use_dora: false,
     };
     // B is zero, so the gradient of A is: the audit has to look elsewhere and put B back.
     let parameters = attach(&mut model, &lora, 7).unwrap();

@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Parser;
+use lessons_hfcore::bundled::{DATA, HELD_OUT, here, is_data};
 use llm_show::ToolArgs;
 use llm_store::ModelFolder;
 use llm_train::config::TrainConfig;
 
 /// The model and data of a run without arguments.
 const BUNDLED_MODEL: &str = "output_models/deeper-base";
-const BUNDLED_DATA: &str = "data/medical/train.jsonl";
-const BUNDLED_EVAL: &str = "data/medical/heldout.jsonl";
 
 /// The bundled base is small: it bears, and needs, a higher rate than the usual 2e-4.
 const BUNDLED_LR: f64 = 3e-3;
@@ -43,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "M")]
     model: Option<String>,
     /// Rows to train on: prompt/completion, messages or instruction/input/output
-    #[arg(long, value_name = "FILE", default_value = BUNDLED_DATA)]
+    #[arg(long, value_name = "FILE", default_value = DATA)]
     data: PathBuf,
     /// Held-out rows [default: the bundled ones, or a tenth of --data]
     #[arg(long, value_name = "FILE")]
@@ -65,6 +64,12 @@ pub(crate) struct Args {
         default_value = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
     )]
     target_modules: Vec<String>,
+    /// Scale by alpha / √r instead (rank-stabilized)
+    #[arg(long)]
+    use_rslora: bool,
+    /// Train the lengths of the adapted weights' rows too (DoRA)
+    #[arg(long)]
+    use_dora: bool,
     /// Passes over the rows [default: 4 for the bundled base, else 3]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
@@ -101,19 +106,20 @@ Examples:
   lora_finetune --model Qwen/Qwen3-0.6B --data my.jsonl --lr 1e-4
 
 Files written: a folder under --out with model/ (a PEFT adapter), config_used.yaml, metrics.jsonl,
-metrics.json, samples.jsonl, env.json, data.json.
+metrics.json, samples.jsonl, env.json, data.json, checks.json, system.jsonl, warnings.jsonl, logs/ for
+TensorBoard; `deeper report` makes a page of it.
 Exit codes: 0 ok · 1 a check failed · 2 bad input, config or file · 3 I/O or disk · 4 numerical";
 
 impl Args {
     /// Folder or hub id of the base model.
     pub(crate) fn model(&self) -> String {
-        let bundled = || here(Path::new(BUNDLED_MODEL)).display().to_string();
+        let bundled = || here(BUNDLED_MODEL).display().to_string();
         self.model.clone().unwrap_or_else(bundled)
     }
 
     /// Whether this run trains on the bundled questions.
     pub(crate) fn bundled_data(&self) -> bool {
-        self.data == Path::new(BUNDLED_DATA)
+        is_data(&self.data)
     }
 
     /// Whether this is the control run.
@@ -133,7 +139,7 @@ impl Args {
         let pick = |given: Option<u64>, bundled, usual| {
             given.unwrap_or(if small { bundled } else { usual })
         };
-        let bundled_eval = self.bundled_data().then(|| here(Path::new(BUNDLED_EVAL)));
+        let bundled_eval = self.bundled_data().then(|| here(HELD_OUT));
         let name = if self.shuffle_answers { "lora-control" } else { "lora" };
         Ok(TrainConfig {
             model_name: Some(self.model()),
@@ -144,6 +150,8 @@ impl Args {
             lora_alpha: self.alpha,
             lora_dropout: self.dropout,
             lora_target_modules: self.target_modules.clone(),
+            use_rslora: self.use_rslora,
+            use_dora: self.use_dora,
             epochs: pick(self.epochs, BUNDLED_EPOCHS, USUAL_EPOCHS),
             max_steps: self.steps.or(self.quick.then_some(QUICK_STEPS)),
             lr: self.lr.unwrap_or(if small { BUNDLED_LR } else { USUAL_LR }),
@@ -162,11 +170,4 @@ impl Args {
             ..TrainConfig::default()
         })
     }
-}
-
-/// A bundled path from wherever the program was started; any other path as it is.
-fn here(path: &Path) -> PathBuf {
-    let bundled = [BUNDLED_MODEL, BUNDLED_DATA, BUNDLED_EVAL].map(Path::new);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if path.exists() || !bundled.contains(&path) { path.to_path_buf() } else { root.join(path) }
 }

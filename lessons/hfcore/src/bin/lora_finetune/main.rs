@@ -11,15 +11,13 @@
 mod args;
 mod report;
 
-use std::cell::RefCell;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Parser;
-use llm_train::finetune::{Measure, finetune};
-use llm_train::observe::{Callback, Event, MetricsFile};
-use llm_train::runs::RunFolder;
+use lessons_hfcore::explain::explained;
+use lessons_hfcore::tuning::tune;
+use llm_train::finetune::Measure;
 use llm_train::session::Session;
 
 use args::Args;
@@ -31,9 +29,12 @@ static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 fn main() -> ExitCode {
     llm_alloc::keep_memory();
     let args = Args::parse();
-    match run(&args) {
+    match run(&args).map_err(explained) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(report::failure(&error, &args.common.look)),
+        Err(error) => {
+            let mut weather = llm_show::stderr_weather(&args.common.look);
+            ExitCode::from(llm_show::report(error.as_ref(), &mut weather))
+        }
     }
 }
 
@@ -43,28 +44,14 @@ fn run(args: &Args) -> Result<()> {
     }
     let base = llm_hub::resolve(&args.model())?;
     let session = Session::open(args.config(&base)?, Some(&base))?;
-    let weather = RefCell::new(llm_show::stderr_weather(&args.common.look));
-    report::settings(&mut weather.borrow_mut(), &session)?;
-
-    let config = &session.config;
-    let run = RunFolder::create(&config.output_dir, &config.run_name, SystemTime::now())?;
-    let mut curve = Vec::new();
-    let mut metrics = MetricsFile::append(&run.metrics())?;
-    let mut watch = Callback(|event: &Event| {
-        if let Event::Logged(row) = event {
-            curve.push(row.loss);
-            weather.borrow_mut().training_row(&report::row(row));
-        }
-    });
+    let mut weather = llm_show::stderr_weather(&args.common.look);
+    report::settings(&mut weather, &session)?;
     let measure = Measure { answers: args.answers(), max_new_tokens: args::MAX_NEW_TOKENS };
-    let observers: &mut [&mut dyn llm_train::observe::Observer] = &mut [&mut metrics, &mut watch];
-    let found = finetune(&session, &run, measure, observers, None, |stage| {
-        report::stage(&mut weather.borrow_mut(), &stage);
-    })?;
+    let tuned = tune(&session, measure, &mut weather)?;
 
     let mut screen = llm_show::stdout_screen(&args.common.look);
-    report::show(&mut screen, args, &session, &found, &curve);
+    report::show(&mut screen, args, &session, &tuned.report, &tuned.curve);
     screen.finish()?;
-    report::next(&mut weather.borrow_mut(), args, &run);
+    report::next(&mut weather, args, &tuned.run);
     Ok(())
 }

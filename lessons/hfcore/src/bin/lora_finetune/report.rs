@@ -1,13 +1,10 @@
 //! What a person sees: settings and progress on stderr, the result on stdout.
 
-use std::time::Duration;
-
 use llm_show::look::clip;
 use llm_show::number::{bytes, count};
-use llm_show::{Complaint, Curve, LookArgs, Screen, Table, TrainingRow, Weather};
+use llm_show::{Curve, Screen, Table, Weather};
 use llm_train::evaluate::Answer;
-use llm_train::finetune::{BeforeAfter, FinetuneReport, Stage};
-use llm_train::observe::LogRow;
+use llm_train::finetune::{BeforeAfter, FinetuneReport};
 use llm_train::runs::RunFolder;
 use llm_train::session::Session;
 
@@ -60,38 +57,7 @@ pub(crate) fn settings(weather: &mut Weather, session: &Session) -> llm_train::R
         ),
         ("device", format!("{:?} ({})", session.device().location(), session.device_reason)),
     ]);
-    for warning in &session.warnings {
-        weather.warn(warning);
-    }
     Ok(())
-}
-
-/// A row of the log as the terminal shows it.
-pub(crate) fn row(row: &LogRow) -> TrainingRow {
-    TrainingRow {
-        step: row.step,
-        loss: row.loss,
-        val: row.val,
-        lr: row.lr,
-        grad: row.grad,
-        tokens_per_second: row.tokens_per_second,
-        eta: Duration::try_from_secs_f64(row.eta_seconds).ok(),
-    }
-}
-
-/// Where the run is.
-pub(crate) fn stage(weather: &mut Weather, stage: &Stage) {
-    match stage {
-        Stage::Audited(audit) => weather
-            .fact("audit", &format!("{} trainable tensors have the right gradient", audit.tensors)),
-        Stage::Measuring(false) => weather.note("held-out loss and answers of the base model"),
-        Stage::Measuring(true) => weather.note("held-out loss and answers of the tuned model"),
-        Stage::Answered(done, total, _, _) => {
-            weather.progress("answers", *done as u64, *total as u64)
-        }
-        Stage::Training => weather.note("training"),
-        Stage::Saving => {}
-    }
 }
 
 /// The result.
@@ -174,24 +140,4 @@ pub(crate) fn next(weather: &mut Weather, args: &Args, run: &RunFolder) {
         run.model().display()
     );
     weather.fact("next", &command);
-}
-
-/// Writes an error with its hint to stderr; returns the exit code.
-pub(crate) fn failure(error: &anyhow::Error, look: &LookArgs) -> u8 {
-    let mut weather = llm_show::stderr_weather(look);
-    let hub = error.chain().find_map(|cause| cause.downcast_ref::<llm_hub::Error>());
-    let known = hub
-        .map(|hub| (hub.exit_code(), hub.hint()))
-        .or_else(|| llm_train::failure::explain(error.chain()));
-    match known {
-        None => llm_show::report(error.as_ref(), &mut weather),
-        Some((code, hint)) => {
-            let complaint = Complaint::new(format!("{error:#}").replace('\n', " ")).code(code);
-            let complaint = match hint {
-                Some(hint) => complaint.hint(hint),
-                None => complaint,
-            };
-            llm_show::report(&complaint, &mut weather)
-        }
-    }
 }
