@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! until total_steps:
-//!     window = the next batch_size × accumulation rows of this epoch's shuffle
+//!     window = the next batch_size × accumulation rows of this epoch's shuffle, or, where answers
+//!              are drawn, the answers to these rows
 //!     step   = accumulate its micro-batches, clip, update
 //!     every logging / eval / sample / save steps: a row of the log, the held-out loss, what the
 //!     model says to fixed prompts, a checkpoint
 //! ```
 //!
-//! Everything random follows from the seed and the step (order of rows, dropout masks), so a run
+//! What a micro-batch's loss is, an [`Objective`] says. Everything random follows from the seed and
+//! the step (order of rows, dropout masks, answers), so a run
 //! that stops after any step and goes on from its checkpoint is bit for bit the run that did not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,18 +22,17 @@ use llm_core::ops::Ops;
 use llm_core::rng::{Purpose, stream};
 use rand::Rng;
 
-use crate::batch::Batch;
 use crate::batching::Plan;
 use crate::checkpoint::{Checkpoints, Progress, Unlogged};
-use crate::evaluate::{example_losses, mean_loss};
 use crate::labels::Example;
 use crate::model::LanguageModel;
+use crate::objective::{HeldOut, Measures, Objective, Rows, Window};
 use crate::observe::{End, Event, LogRow, Observer, Outcome, Sample};
 use crate::order::Walk;
 use crate::step::{StepReport, Stepper};
 use crate::{Error, Result};
 
-/// How far the dropout seeds of successive steps are apart (an odd constant).
+/// How far the seeds of successive steps are apart (an odd constant).
 const STEP_STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The settings of the loop.
@@ -78,6 +79,8 @@ pub struct Sampling<'a> {
 pub struct Trainer<'a, M> {
     /// The model, which holds the same variables as the stepper.
     pub model: &'a M,
+    /// What a step lowers.
+    pub objective: Objective<'a>,
     /// Parameters, optimizer, schedule.
     pub stepper: Stepper,
     /// Rows to train on.
@@ -107,6 +110,9 @@ struct Since {
     tokens: usize,
     seconds: f64,
 }
+
+/// A held-out loss and what was measured beside it.
+type Evaluated = (f64, Measures);
 
 impl<M: LanguageModel> Trainer<'_, M> {
     /// Runs until the last step, early stopping or the stop flag.
@@ -140,7 +146,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
             let last = report.step == total_steps;
             let (val, improved) = self.evaluate_if_due(report.step, last)?;
             if val.is_some() || last || due(report.step, self.settings.logging_steps) {
-                let row = self.log_row(&report, val, &since, &walk);
+                let row = self.log_row(&report, val.as_ref(), &since, &walk);
                 tell(observers, &Event::Logged(row))?;
                 since = Since::default();
                 self.progress.unlogged = Unlogged::default();
@@ -184,50 +190,81 @@ impl<M: LanguageModel> Trainer<'_, M> {
 
     /// One optimizer step over the next window; the tokens that it read.
     pub(crate) fn one_step(&mut self, walk: &mut Walk) -> Result<(StepReport, usize)> {
+        let input = crate::monitor::input::timed();
+        let mut window = self.window(walk)?;
+        drop(input);
         let LoopSettings {
             seed,
-            batch_size,
-            accumulation,
-            pad,
             gradient_checkpointing,
             ..
         } = self.settings;
-        let input = crate::monitor::input::timed();
-        let rows = walk.take(batch_size * accumulation);
-        let batches = rows
-            .chunks(batch_size)
-            .map(|rows| self.plan.batch(self.train, rows, pad, &self.device))
-            .collect::<Result<Vec<Batch>>>()?;
-        drop(input);
-        let supervised: usize = batches.iter().map(|batch| batch.supervised).sum();
-        let tokens = batches.iter().map(|batch| batch.tokens).sum();
-        let scale = 1.0 / supervised as f64;
         let (model, ops, step) = (
             self.model,
             Ops::for_device(&self.device),
             self.progress.step,
         );
-        let report = self.stepper.step(batches.len(), |micro| {
-            let pass = Pass::train(ops, dropout_seed(seed, step, micro))
+        // By micro-batch: one that is computed again, after an overflow, counts once.
+        let mut measures = vec![Measures::default(); window.batches.len()];
+        let report = self.stepper.step(window.batches.len(), |micro| {
+            let pass = match window.drops_out() {
+                true => Pass::train(ops, dropout_seed(seed, step, micro)),
+                false => Pass::eval(ops),
+            };
+            let pass = pass
                 .recomputing(gradient_checkpointing)
-                .packed(batches[micro].segments.clone());
-            Ok(model.loss(&batches[micro], &pass, scale)?)
+                .packed(window.batches[micro].segments.clone());
+            let (loss, seen) = window.loss(model, micro, &pass)?;
+            measures[micro] = seen;
+            Ok(loss)
         })?;
-        self.progress.step = report.step;
-        self.progress.epoch = walk.epoch();
-        self.progress.position = walk.position();
-        self.progress.last_loss = Some(report.loss);
-        self.progress.unlogged.loss += report.loss;
-        self.progress.unlogged.steps += 1;
+        let progress = &mut self.progress;
+        progress.step = report.step;
+        progress.epoch = walk.epoch();
+        progress.position = walk.position();
+        progress.last_loss = Some(report.loss);
+        progress.unlogged.loss += report.loss;
+        progress.unlogged.steps += 1;
+        for seen in [&window.measures].into_iter().chain(&measures) {
+            progress.unlogged.measures.merge(seen);
+        }
+        let tokens = window.tokens();
+        if let Objective::Rewarded(rewarded) = &self.objective {
+            progress.rollout = window.into_rollout(rewarded.iterations);
+        }
         Ok((report, tokens))
     }
 
-    /// The held-out loss, and whether it is one of the lowest.
-    fn evaluate_if_due(&mut self, step: u64, last: bool) -> Result<(Option<f64>, bool)> {
+    /// What the next step reads: the next rows, or once more the answers that steps are left on.
+    fn window(&mut self, walk: &mut Walk) -> Result<Window> {
+        let LoopSettings {
+            seed,
+            batch_size,
+            accumulation,
+            pad,
+            ..
+        } = self.settings;
+        let with = Rows {
+            examples: self.train,
+            plan: self.plan,
+            batch_size,
+            pad,
+            device: &self.device,
+        };
+        let left = self.progress.rollout.take();
+        if let (Objective::Rewarded(rewarded), Some(rollout)) = (&self.objective, left) {
+            return Window::again(rewarded, rollout, &with);
+        }
+        let rows = walk.take(batch_size * accumulation);
+        Window::of_rows(&self.objective, &rows, &with, (seed, self.progress.step))
+    }
+
+    /// The held-out loss with what is measured beside it, and whether it is one of the lowest.
+    fn evaluate_if_due(&mut self, step: u64, last: bool) -> Result<(Option<Evaluated>, bool)> {
         if self.validation.is_empty() || !(last || due(step, self.settings.eval_steps)) {
             return Ok((None, false));
         }
-        let val = self.held_out_loss()?;
+        let evaluated = self.held_out()?;
+        let val = evaluated.0;
         if !val.is_finite() {
             let what = "the held-out loss".to_owned();
             return Err(Error::NotFinite {
@@ -237,7 +274,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
             });
         }
         let improved = self.progress.evaluated(step, val, self.settings.save_best);
-        Ok((Some(val), improved))
+        Ok((Some(evaluated), improved))
     }
 
     fn sample_if_due(
@@ -256,29 +293,51 @@ impl<M: LanguageModel> Trainer<'_, M> {
         }
     }
 
-    /// The loss per supervised token of the held-out rows.
+    /// The loss of the held-out rows: per supervised token, pair or question, as the objective has
+    /// it.
     ///
     /// # Errors
     /// What the model reports.
     pub fn held_out_loss(&self) -> Result<f64> {
+        Ok(self.held_out()?.0)
+    }
+
+    fn held_out(&self) -> Result<Evaluated> {
         let LoopSettings {
             batch_size, pad, ..
         } = self.settings;
-        let parts = example_losses(self.model, self.validation, batch_size, pad, &self.device)?;
-        Ok(mean_loss(&parts))
+        let data = HeldOut {
+            examples: self.validation,
+            batch_size,
+            pad,
+            device: &self.device,
+        };
+        self.objective.held_out_mean(self.model, data)
     }
 
-    fn log_row(&self, report: &StepReport, val: Option<f64>, since: &Since, walk: &Walk) -> LogRow {
+    fn log_row(
+        &self,
+        report: &StepReport,
+        val: Option<&Evaluated>,
+        since: &Since,
+        walk: &Walk,
+    ) -> LogRow {
         let left = self.settings.total_steps - report.step;
+        let unlogged = &self.progress.unlogged;
+        let mut measures = unlogged.measures.means();
+        let means = val.map(|(_, seen)| seen.means()).unwrap_or_default();
+        let of_evaluation = |(name, mean): (String, f64)| (format!("eval_{name}"), mean);
+        measures.extend(means.into_iter().map(of_evaluation));
         LogRow {
             step: report.step,
             epoch: walk.epoch() as f64 + walk.position() as f64 / self.plan.rows() as f64,
-            loss: self.progress.unlogged.loss / self.progress.unlogged.steps as f64,
-            val,
+            loss: unlogged.loss / unlogged.steps as f64,
+            val: val.map(|(loss, _)| *loss),
             lr: report.lr,
             grad: report.grad_norm,
             tokens_per_second: since.tokens as f64 / since.seconds,
             eta_seconds: since.seconds / since.steps as f64 * left as f64,
+            measures,
         }
     }
 
@@ -305,10 +364,12 @@ fn tell(observers: &mut [&mut dyn Observer], event: &Event) -> Result<()> {
 
 /// The seed of the dropout masks of one micro-batch: a function of the run's seed and the place.
 pub(crate) fn dropout_seed(seed: u64, step: u64, micro: usize) -> u64 {
-    let mut rng = stream(
-        seed.wrapping_add(step.wrapping_mul(STEP_STRIDE)),
-        Purpose::Dropout,
-    );
-    rng.set_word_pos(micro as u128 * 2); // one u64 is two words
+    place_seed(seed, Purpose::Dropout, step, micro)
+}
+
+/// A seed for one of many places in a step: a function of the run's seed and the place.
+pub(crate) fn place_seed(seed: u64, purpose: Purpose, step: u64, place: usize) -> u64 {
+    let mut rng = stream(seed.wrapping_add(step.wrapping_mul(STEP_STRIDE)), purpose);
+    rng.set_word_pos(place as u128 * 2); // one u64 is two words
     rng.random()
 }

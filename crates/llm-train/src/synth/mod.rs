@@ -152,7 +152,7 @@ impl Exchange {
         Self {
             kind,
             prompt: vec![say("user", question)],
-            check: Check::Exact(grade::spoken(&answer).to_owned()),
+            check: Check::exact(&answer),
             answer,
             rest: Vec::new(),
         }
