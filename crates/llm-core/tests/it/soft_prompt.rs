@@ -3,13 +3,15 @@
 use candle_core::{DType, Device, Tensor};
 use llm_core::config::ModelConfig;
 use llm_core::generate::{Continuation, GenerateConfig, generate, generate_group};
-use llm_core::lora::{self, LoraConfig};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
 use llm_core::ops::Ops;
 use llm_core::params::Mode;
 use llm_core::sample::SamplerConfig;
 use llm_core::soft_prompt;
+
+use crate::cases::{self, F32_LOGITS, F64_LOGITS};
+use crate::formula;
 
 const PROMPT: [u32; 4] = [3, 1, 4, 1];
 const SEEDS: [u64; 5] = [11, 12, 13, 14, 15];
@@ -126,23 +128,6 @@ fn a_frozen_copy_stays_when_the_policy_moves() {
     }
     assert_ne!(logits(&policy, &text), before);
     assert_eq!(logits(&reference, &text), before, "the copy has moved");
-
-    let mut adapted = model(QWEN3, Mode::Frozen);
-    let before = logits(&adapted, &text);
-    let lora = LoraConfig {
-        r: 2,
-        lora_alpha: 4.0,
-        lora_dropout: 0.0,
-        target_modules: vec!["q_proj".into(), "up_proj".into()],
-        use_rslora: false,
-    };
-    let parameters = lora::attach(&mut adapted, &lora, 3).unwrap();
-    for (_, var) in parameters.iter() {
-        var.set(&var.as_tensor().ones_like().unwrap().detach())
-            .unwrap();
-    }
-    assert_ne!(logits(&adapted, &text), before);
-    assert_eq!(logits(&adapted.frozen().unwrap(), &text), before);
 }
 
 #[test]
@@ -158,4 +143,29 @@ fn prompts_that_leave_no_room_or_have_another_width_are_errors() {
         assert!(error.to_string().contains("prompt_embeddings"), "{error}");
     }
     assert_eq!(model.virtual_tokens(), 0);
+}
+
+/// `tools/oracle/peft_prompt.py` describes the models and wrote the fixture.
+#[test]
+fn logits_behind_a_prompt_equal_peft() {
+    let (cases, expected) = cases::read("prompt");
+    assert!(cases.len() >= 6);
+    for case in &cases {
+        let count = &expected[&format!("{}.virtual_tokens", case.name)];
+        let count = count.to_vec1::<i64>().unwrap()[0] as usize;
+        for (dtype, column, tolerance) in [
+            (DType::F32, "f32", F32_LOGITS),
+            (DType::F64, "f64", F64_LOGITS),
+        ] {
+            let mut model = case.model(dtype);
+            let shape = [count, model.config().hidden_size];
+            let prompt = formula::weight(case.seed, soft_prompt::NAME, &shape);
+            soft_prompt::put(&mut model, &prompt).unwrap();
+            let want = &expected[&format!("{}.{column}", case.name)];
+            for ops in [Ops::Fused, Ops::Composed] {
+                let what = format!("{} {column} {ops:?}", case.name);
+                cases::assert_close(&what, &case.logits(&model, ops), want, tolerance);
+            }
+        }
+    }
 }

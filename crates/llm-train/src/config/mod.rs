@@ -99,6 +99,31 @@ pub struct TrainConfig {
     /// probabilities.
     pub policy: Policy,
 
+    /// P, the vectors of the soft prompt of `prompt`.
+    pub num_virtual_tokens: usize,
+
+    /// β: how close `dpo` and `grpo` stay to the model that they start from. Not set it is 0.1 for
+    /// `dpo` (the factor on the log-ratios) and 0 for `grpo` (the weight of the KL term).
+    pub beta: Option<f64>,
+    /// The share of pairs of `dpo` that are taken to be labelled the wrong way round.
+    pub label_smoothing: f64,
+    /// Answers of `grpo` to each prompt of a step: the group that an answer is compared with.
+    pub num_generations: usize,
+    /// The longest answer of `grpo`, in tokens.
+    pub max_completion_length: usize,
+    /// Divides the logits where `grpo` draws and rates answers.
+    pub temperature: f64,
+    /// Ratios of `grpo` are clipped to 1 − ε …
+    pub epsilon: f64,
+    /// … and 1 + this; ε if not set.
+    pub epsilon_high: Option<f64>,
+    /// Optimizer steps of `grpo` on the same answers.
+    pub num_iterations: u64,
+    /// How `grpo` weighs tokens: `grpo`, `bnpo` or `dr_grpo`.
+    pub loss_type: LossType,
+    /// Whether `grpo` divides advantages by the standard deviation of their group.
+    pub scale_rewards: bool,
+
     /// A data file, a folder, or a path with `*`, `?` and `**`: `data/**/train-*.jsonl`.
     pub dataset_path: PathBuf,
     /// Which files of a folder; `**/*.jsonl` looks into its folders too.
@@ -183,31 +208,6 @@ pub struct TrainConfig {
     /// The projections that get an adapter.
     pub lora_target_modules: Vec<String>,
 
-    /// P, the vectors of the soft prompt of `prompt`.
-    pub num_virtual_tokens: usize,
-
-    /// β: how close `dpo` and `grpo` stay to the model that they start from. Not set it is 0.1 for
-    /// `dpo` (the factor on the log-ratios) and 0 for `grpo` (the weight of the KL term).
-    pub beta: Option<f64>,
-    /// The share of pairs of `dpo` that are taken to be labelled the wrong way round.
-    pub label_smoothing: f64,
-    /// Answers of `grpo` to each prompt of a step: the group that an answer is compared with.
-    pub num_generations: usize,
-    /// The longest answer of `grpo`, in tokens.
-    pub max_completion_length: usize,
-    /// Divides the logits where `grpo` draws and rates answers.
-    pub temperature: f64,
-    /// Ratios of `grpo` are clipped to 1 − ε …
-    pub epsilon: f64,
-    /// … and 1 + this; ε if not set.
-    pub epsilon_high: Option<f64>,
-    /// Optimizer steps of `grpo` on the same answers.
-    pub num_iterations: u64,
-    /// How `grpo` weighs tokens: `grpo`, `bnpo` or `dr_grpo`.
-    pub loss_type: LossType,
-    /// Whether `grpo` divides advantages by the standard deviation of their group.
-    pub scale_rewards: bool,
-
     /// Compute the activations of blocks again in the backward pass: less memory, the same
     /// gradients, about a third more work. On the CPU.
     pub gradient_checkpointing: bool,
@@ -244,6 +244,7 @@ pub struct TrainConfig {
 }
 
 impl Default for TrainConfig {
+    #[expect(clippy::too_many_lines, reason = "a list: one line for each key")]
     fn default() -> Self {
         let adam = AdamWConfig::default();
         let targets = ["q_proj", "k_proj", "v_proj"].map(str::to_owned).to_vec();
@@ -253,6 +254,17 @@ impl Default for TrainConfig {
             tokenizer: None,
             method: Method::Lora,
             policy: Policy::Lora,
+            num_virtual_tokens: 20,
+            beta: None,
+            label_smoothing: 0.0,
+            num_generations: 8,
+            max_completion_length: 256,
+            temperature: 1.0,
+            epsilon: 0.2,
+            epsilon_high: None,
+            num_iterations: 1,
+            loss_type: LossType::Grpo,
+            scale_rewards: true,
             dataset_path: "./data".into(),
             dataset_pattern: "*.jsonl".into(),
             data_format: DataFormat::Auto,
@@ -288,17 +300,6 @@ impl Default for TrainConfig {
             lora_alpha: 32.0,
             lora_dropout: 0.05,
             lora_target_modules: targets,
-            num_virtual_tokens: 20,
-            beta: None,
-            label_smoothing: 0.0,
-            num_generations: 8,
-            max_completion_length: 256,
-            temperature: 1.0,
-            epsilon: 0.2,
-            epsilon_high: None,
-            num_iterations: 1,
-            loss_type: LossType::Grpo,
-            scale_rewards: true,
             gradient_checkpointing: false,
             logging_steps: 20,
             eval_steps: 0,
