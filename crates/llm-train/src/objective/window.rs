@@ -252,3 +252,6 @@ fn of_answers(
     }
     Ok((LogProbLoss { value, slopes }, measures))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod adamw;
 #[cfg(test)]
+mod aligned;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod batches;
@@ -26,6 +28,8 @@ mod eval;
 mod eval_config;
 #[cfg(test)]
 mod finetune;
+#[cfg(test)]
+mod judged;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
@@ -52,6 +56,8 @@ mod repeat;
 mod resume;
 #[cfg(test)]
 mod scaling;
+#[cfg(test)]
+mod soft_prompts;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]
