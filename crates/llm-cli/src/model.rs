@@ -1,6 +1,6 @@
 //! `--model M [--adapter A]`: from a name to a model that runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use candle_core::DType;
@@ -10,6 +10,7 @@ use llm_core::params::Mode;
 use llm_core::text::hf::HfTokenizer;
 use llm_show::ToolArgs;
 use llm_store::ModelFolder;
+use llm_store::adapter::Tuned;
 
 /// Which model, and what is added to it.
 #[derive(Args, Clone, Debug)]
@@ -17,7 +18,7 @@ pub(crate) struct ModelArgs {
     /// A Hugging Face folder or a hub id (org/name)
     #[arg(long, value_name = "M")]
     pub model: String,
-    /// A PEFT adapter folder to put on the model
+    /// A folder of PEFT's to put on the model: a LoRA adapter or a soft prompt
     #[arg(long, value_name = "A")]
     pub adapter: Option<PathBuf>,
 }
@@ -39,7 +40,7 @@ impl ModelArgs {
         let (mut model, _) =
             Decoder::load(&folder.config, tensors, Mode::Frozen, dtype, &chosen.device)?;
         if let Some(path) = &self.adapter {
-            put_on(&mut model, path)?;
+            Tuned::read(path)?.put_on(&mut model)?;
         }
         Ok(model)
     }
@@ -59,14 +60,6 @@ fn name(chosen: &llm_core::device::Chosen) -> &'static str {
         candle_core::Device::Cuda(_) => "cuda",
         candle_core::Device::Metal(_) => "metal",
     }
-}
-
-/// Reads the adapter in `path` and puts it on `model`.
-fn put_on(model: &mut Decoder, path: &Path) -> Result<()> {
-    let adapter = llm_store::adapter::read(path)?;
-    let parameters = llm_core::lora::attach(model, &adapter.config.lora, 0)?;
-    parameters.assign(&adapter.tensors)?;
-    Ok(())
 }
 
 /// The tokenizer of `folder`, checked against the model's vocabulary.

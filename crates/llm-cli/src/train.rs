@@ -1,4 +1,4 @@
-//! `deeper train`: LoRA, full fine-tuning or pretraining, as a file says.
+//! `deeper train`: LoRA, full fine-tuning or pretraining, soft prompts, DPO, GRPO, as a file says.
 
 mod gradients;
 mod log;
@@ -18,7 +18,7 @@ use anyhow::Result;
 use clap::Args;
 use llm_show::number::{bytes, count, number, percent};
 use llm_show::{Cell, DTypeName, DeviceName, LookArgs, Screen, Table, Weather};
-use llm_train::config::TrainConfig;
+use llm_train::config::{Method, TrainConfig};
 use llm_train::finetune::{BeforeAfter, FinetuneReport, Measure, Stage, finetune};
 use llm_train::monitor::Monitor;
 use llm_train::monitor::sabotage::Fault;
@@ -32,7 +32,8 @@ use self::log::LogForm;
 use self::signals::Signals;
 use self::watch::View;
 
-/// Train a model or an adapter as a file of settings says; the last lines say what came of it.
+/// Train a model, an adapter or a soft prompt as a file of settings says, on tokens, preferences or
+/// rewards; the last lines say what came of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Files written: output_models/runs/<time>-<name>/ with config_used.yaml, \
@@ -176,13 +177,14 @@ fn run_as_asked(
     if !processes.leads() {
         return parallel::follow(args, config, processes, signals);
     }
+    let method = config.method;
     let place = Place {
         folder: resumed,
         processes,
     };
     let (report, folder) = train_in(args, config, place, signals, &mut weather)?;
     weather.fact("model", &folder.model().display().to_string());
-    result(screen, &report);
+    result(screen, &report, method);
     log::samples(screen, &folder.samples())
 }
 
@@ -307,6 +309,7 @@ fn show_stage(weather: &mut Weather, stage: &Stage) {
 /// The resolved settings, before anything is computed.
 fn header(weather: &mut Weather, session: &Session, folder: &RunFolder) -> Result<()> {
     let mut rows = model_rows(session)?;
+    rows.push(("method", method(&session.config)));
     rows.extend(data_rows(session));
     rows.push(("output", folder.path.display().to_string()));
     weather.settings(&rows);
@@ -314,6 +317,23 @@ fn header(weather: &mut Weather, session: &Session, folder: &RunFolder) -> Resul
         weather.warn(warning);
     }
     Ok(())
+}
+
+/// What is trained how, with the constants that matter most.
+fn method(config: &TrainConfig) -> String {
+    let policy = format!("{:?} policy", config.policy).to_lowercase();
+    match config.method {
+        Method::Lora => format!("lora, r {}, alpha {}", config.lora_r, config.lora_alpha),
+        Method::Full => "full".to_owned(),
+        Method::Prompt => format!("prompt, {} virtual tokens", config.num_virtual_tokens),
+        Method::Dpo => format!("dpo, {policy}, beta {}", config.dpo().beta),
+        Method::Grpo => format!(
+            "grpo, {policy}, beta {}, {} answers to a prompt, loss {:?}",
+            config.grpo().beta,
+            config.num_generations,
+            config.loss_type
+        ),
+    }
 }
 
 fn model_rows(session: &Session) -> Result<Vec<(&'static str, String)>> {
@@ -399,7 +419,7 @@ fn data_rows(session: &Session) -> Vec<(&'static str, String)> {
 }
 
 /// What came of it: the program's result, the same on every run with the same seed.
-fn result(screen: &mut Screen, report: &FinetuneReport) {
+fn result(screen: &mut Screen, report: &FinetuneReport, method: Method) {
     let mut table = Table::new(&["held out", "before", "after", "difference", "95 % interval"]);
     let mut row = |name: &str, values: &Option<BeforeAfter>| {
         if let Some(BeforeAfter {
@@ -418,7 +438,11 @@ fn result(screen: &mut Screen, report: &FinetuneReport) {
             ]);
         }
     };
-    row("loss", &report.loss);
+    let loss = match method {
+        Method::Grpo => "missed answers",
+        _ => "loss",
+    };
+    row(loss, &report.loss);
     row("exact match", &report.exact_match);
     if report.loss.is_some() {
         screen.show(&table);

@@ -1,4 +1,5 @@
-//! From a prompt to new tokens: one prefill, then one token a step.
+//! From a prompt to new tokens: one prefill, then one token a step. [`generate`] continues a prompt,
+//! [`generate_group`] several times at once.
 //!
 //! ```
 //! use candle_core::DType;
@@ -18,7 +19,7 @@
 //! # Ok::<(), llm_core::Error>(())
 //! ```
 
-use candle_core::{DType, IndexOp, Tensor};
+use candle_core::{DType, Tensor};
 
 use crate::cache::KvCache;
 use crate::model::Decoder;
@@ -74,7 +75,22 @@ pub fn generate<'a>(
     prompt: &[u32],
     config: &GenerateConfig,
 ) -> Result<Tokens<'a>> {
-    let context = model.config().max_position_embeddings;
+    let left = room(model, prompt, config)?;
+    Ok(Tokens {
+        model,
+        pass: Pass::eval(Ops::for_device(model.device())),
+        cache: cache(model, prompt, left)?,
+        sampler: Sampler::new(config.sampler)?,
+        all: prompt.to_vec(),
+        read: 0,
+        left,
+        stop_tokens: config.stop_tokens.clone(),
+    })
+}
+
+/// The new tokens that settings and context leave room for.
+fn room(model: &Decoder, prompt: &[u32], config: &GenerateConfig) -> Result<usize> {
+    let context = model.context();
     let vocab_size = model.config().vocab_size;
     if prompt.is_empty() {
         return Err(Error::input(
@@ -95,19 +111,84 @@ pub fn generate<'a>(
         );
         return Err(Error::input("prompt", problem));
     }
-    let left = config.max_new_tokens.min(context - prompt.len());
-    let capacity = prompt.len() + left;
-    let cache = KvCache::new(model.config(), 1, capacity, model.dtype(), model.device())?;
-    Ok(Tokens {
-        model,
-        pass: Pass::eval(Ops::for_device(model.device())),
-        cache,
-        sampler: Sampler::new(config.sampler)?,
-        all: prompt.to_vec(),
-        read: 0,
-        left,
-        stop_tokens: config.stop_tokens.clone(),
-    })
+    Ok(config.max_new_tokens.min(context - prompt.len()))
+}
+
+/// An empty cache for one text of the prompt and `left` more tokens.
+fn cache(model: &Decoder, prompt: &[u32], left: usize) -> Result<KvCache> {
+    let capacity = model.virtual_tokens() + prompt.len() + left;
+    KvCache::new(model.config(), 1, capacity, model.dtype(), model.device())
+}
+
+/// The scores of the token after each row.
+///
+/// # Shapes
+/// `hidden [B, T, C]` → B times length V.
+fn last_logits(model: &Decoder, hidden: &Tensor, pass: &Pass) -> Result<Vec<Vec<f32>>> {
+    let (_b, t, _c) = hidden.dims3()?;
+    let last = hidden.narrow(1, t - 1, 1)?;
+    let logits = model.logits(&last, pass)?.squeeze(1)?;
+    Ok(logits.to_dtype(DType::F32)?.to_vec2()?)
+}
+
+/// One of several continuations of a prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Continuation {
+    /// The new tokens; the stop token that ended them is the last.
+    pub tokens: Vec<u32>,
+    /// Whether a stop token ended them, and not the end of the allowance.
+    pub finished: bool,
+}
+
+/// Continues `prompt` once for each of `seeds`, all in one batch: the prompt is read once, and each
+/// continuation is the one that [`generate`] would give with the seed in the place of the sampler's.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_group(
+    model: &Decoder,
+    prompt: &[u32],
+    config: &GenerateConfig,
+    seeds: &[u64],
+) -> Result<Vec<Continuation>> {
+    let left = room(model, prompt, config)?;
+    let sampler = |&seed: &u64| {
+        Sampler::new(SamplerConfig {
+            seed,
+            ..config.sampler
+        })
+    };
+    let mut samplers = seeds.iter().map(sampler).collect::<Result<Vec<_>>>()?;
+    let mut group = vec![Continuation::default(); seeds.len()];
+    if left == 0 || group.is_empty() {
+        return Ok(group);
+    }
+    let pass = Pass::eval(Ops::for_device(model.device()));
+    let mut cache = cache(model, prompt, left)?;
+    let ids = Tensor::new(prompt, model.device())?.unsqueeze(0)?;
+    let hidden = model.hidden(&ids, Some(&mut cache), &pass)?;
+    let mut logits = last_logits(model, &hidden, &pass)?;
+    logits.resize(group.len(), logits.first().cloned().unwrap_or_default());
+    cache = cache.repeated(group.len())?;
+    for step in 1..=left {
+        let rows = group.iter_mut().zip(&mut samplers).zip(&logits);
+        for ((row, sampler), logits) in rows.filter(|((row, _), _)| !row.finished) {
+            let seen = [prompt, row.tokens.as_slice()].concat();
+            let token = sampler.next(logits, &seen)?;
+            row.tokens.push(token);
+            row.finished = config.stop_tokens.contains(&token);
+        }
+        if step == left || group.iter().all(|row| row.finished) {
+            break;
+        }
+        // A row that is done repeats its last token: nobody looks at what it says.
+        let last = |row: &Continuation| row.tokens.last().copied().unwrap_or_default();
+        let ids: Vec<u32> = group.iter().map(last).collect();
+        let ids = Tensor::from_vec(ids, (group.len(), 1), model.device())?;
+        let hidden = model.hidden(&ids, Some(&mut cache), &pass)?;
+        logits = last_logits(model, &hidden, &pass)?;
+    }
+    Ok(group)
 }
 
 impl Tokens<'_> {
@@ -119,10 +200,8 @@ impl Tokens<'_> {
         let ids = Tensor::new(&self.all[self.read..], self.model.device())?.unsqueeze(0)?;
         let hidden = self.model.hidden(&ids, Some(&mut self.cache), &self.pass)?;
         self.read = self.all.len();
-        let (_b, t, _c) = hidden.dims3()?;
-        let last = hidden.narrow(1, t - 1, 1)?;
-        let logits = self.model.logits(&last, &self.pass)?;
-        Ok(logits.i((0, 0))?.to_dtype(DType::F32)?.to_vec1()?)
+        let rows = last_logits(self.model, &hidden, &self.pass)?;
+        Ok(rows.into_iter().next().unwrap_or_default())
     }
 
     fn step(&mut self) -> Result<u32> {

@@ -7,7 +7,7 @@
 //! 3. [`ops`]: the same functions as differentiable tensor operations, fused and composed
 //! 4. [`nn`]: linear, norm, attention, feed-forward and block layers made of ops
 //! 5. [`model`]: `TinyGpt` and the one `Decoder` for GPT-2, Llama, Mistral, Qwen2 and Qwen3
-//! 6. [`lora`]: low-rank adapters on any projection
+//! 6. [`lora`]: low-rank adapters on any projection; [`soft_prompt`]: learnt vectors before a text
 //! 7. [`cache`], [`generate`], [`sample`]: from a prompt to new tokens
 //!
 //! Around them: [`config`] (Hugging Face `config.json`), [`device`], [`dims`] (the axis letters),
@@ -32,6 +32,7 @@ pub mod ops;
 pub mod params;
 pub mod profile;
 pub mod sample;
+pub mod soft_prompt;
 pub mod text;
 
 pub use error::{Error, Result};

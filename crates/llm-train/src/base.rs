@@ -10,7 +10,7 @@ use llm_core::ops::Products;
 use llm_core::params::{Mode, Parameters};
 use llm_store::ModelFolder;
 
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, Trained};
 use crate::{Error, Result};
 
 /// The base model with its trainable tensors: from the folder `base`, or new from the settings'
@@ -24,10 +24,9 @@ pub fn load_model(
     dtype: DType,
     device: &Device,
 ) -> Result<(Decoder, Parameters)> {
-    let mode = if config.trains_adapter() {
-        Mode::Frozen
-    } else {
-        Mode::Trainable
+    let mode = match config.trained() {
+        Trained::All => Mode::Trainable,
+        Trained::Adapter | Trained::Prompt => Mode::Frozen,
     };
     if let Some(path) = &config.model_config {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
@@ -63,7 +62,7 @@ pub fn precision(
     device: &Device,
     warnings: &mut Vec<String>,
 ) -> Result<(DType, Products)> {
-    let adapter = config.trains_adapter();
+    let adapter = config.trained() != Trained::All;
     let mut warn = |text: &str| warnings.push(text.to_owned());
     let dtype = match (config.bf16, config.fp16) {
         (true, _) if device.is_cpu() && adapter => {

@@ -10,6 +10,9 @@
 //! Padding is never learned and never read, and a packed document computes what it would compute
 //! alone ([`llm_core::ops::Segments`]), so the choice changes speed and which rows share a step,
 //! not what a row means. All of it is a function of data, settings and seed.
+//!
+//! Where answers are compared in pairs ([`Plan::pairs`]), a row of the plan is two examples side by
+//! side, and a batch has twice as many rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,34 +73,57 @@ impl Padding {
     }
 }
 
+/// What a row of the plan holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rows {
+    /// An example.
+    One,
+    /// These examples, in one row of the batch.
+    Packed(Vec<Vec<usize>>),
+    /// Two neighbours, each in a row of the batch.
+    Pairs,
+}
+
 /// Which examples make a row, and how long rows are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     settings: BatchSettings,
     /// Positions of each example.
     lengths: Arc<[usize]>,
-    /// The examples of each row, where rows hold several.
-    groups: Option<Vec<Vec<usize>>>,
+    rows: Rows,
 }
 
 impl Plan {
     /// The plan for `examples`.
     pub fn new(settings: BatchSettings, examples: &[Example]) -> Self {
         let lengths: Arc<[usize]> = examples.iter().map(positions).collect();
-        let groups = match settings.batching {
-            Batching::Packed => Some(packed(&lengths, settings.max_length, settings.seed)),
-            _ => None,
+        let rows = match settings.batching {
+            Batching::Packed => Rows::Packed(packed(&lengths, settings.max_length, settings.seed)),
+            _ => Rows::One,
         };
         Self {
             settings,
             lengths,
-            groups,
+            rows,
         }
     }
 
-    /// Rows of an epoch: examples, or groups of them.
+    /// The plan for `examples` of which each two neighbours, from the first on, belong together.
+    pub fn pairs(settings: BatchSettings, examples: &[Example]) -> Self {
+        Self {
+            settings,
+            lengths: examples.iter().map(positions).collect(),
+            rows: Rows::Pairs,
+        }
+    }
+
+    /// Rows of an epoch: examples, groups or pairs of them.
     pub fn rows(&self) -> usize {
-        self.groups.as_ref().map_or(self.lengths.len(), Vec::len)
+        match &self.rows {
+            Rows::One => self.lengths.len(),
+            Rows::Packed(groups) => groups.len(),
+            Rows::Pairs => self.lengths.len() / 2,
+        }
     }
 
     /// The way through the rows from (epoch, position) on.
@@ -108,8 +134,8 @@ impl Plan {
             accumulation,
             ..
         } = self.settings;
-        match batching {
-            Batching::Bucketed => {
+        match (batching, &self.rows) {
+            (Batching::Bucketed, Rows::One) => {
                 let step = batch_size.saturating_mul(accumulation);
                 Walk::bucketed(seed, self.lengths.clone(), step, (epoch, position))
             }
@@ -120,7 +146,7 @@ impl Plan {
     /// The batch of these rows.
     ///
     /// # Shapes
-    /// B row numbers → `ids [B, T]`.
+    /// B row numbers → `ids [B, T]`; of pairs `[2B, T]`, the two of a pair side by side.
     ///
     /// # Errors
     /// Rows that do not exist, or what the tensor library reports.
@@ -136,7 +162,12 @@ impl Plan {
             examples.get(index).ok_or_else(problem)
         };
         let t = self.width(rows);
-        let Some(groups) = &self.groups else {
+        let Rows::Packed(groups) = &self.rows else {
+            let both = |&row: &usize| [2 * row, 2 * row + 1];
+            let rows: Vec<usize> = match self.rows {
+                Rows::Pairs => rows.iter().flat_map(both).collect(),
+                _ => rows.to_vec(),
+            };
             let rows: Vec<&Example> = rows.iter().map(one).collect::<Result<_>>()?;
             return collate_to(&rows, t, pad, device);
         };
@@ -151,8 +182,11 @@ impl Plan {
 
     /// T of the batch of these rows.
     fn width(&self, rows: &[usize]) -> usize {
-        let longest = rows.iter().map(|&row| self.row_length(row)).max();
-        let longest = longest.unwrap_or(0);
+        let lengths = rows.iter().map(|&row| match self.rows {
+            Rows::Pairs => self.length(2 * row).max(self.length(2 * row + 1)),
+            _ => self.tokens(row),
+        });
+        let longest = lengths.max().unwrap_or(0);
         let BatchSettings {
             batching,
             pad_to_multiple_of,
@@ -167,14 +201,19 @@ impl Plan {
         }
     }
 
-    /// Positions of a row that hold tokens.
-    fn row_length(&self, row: usize) -> usize {
-        let length = |&index: &usize| self.lengths.get(index).copied().unwrap_or(0);
-        match &self.groups {
-            Some(groups) => groups
-                .get(row)
-                .map_or(0, |group| group.iter().map(length).sum()),
-            None => length(&row),
+    /// Positions of an example.
+    fn length(&self, index: usize) -> usize {
+        self.lengths.get(index).copied().unwrap_or(0)
+    }
+
+    /// Positions of a row of the plan that hold tokens.
+    fn tokens(&self, row: usize) -> usize {
+        match &self.rows {
+            Rows::One => self.length(row),
+            Rows::Packed(groups) => groups.get(row).map_or(0, |group| {
+                group.iter().map(|&index| self.length(index)).sum()
+            }),
+            Rows::Pairs => self.length(2 * row) + self.length(2 * row + 1),
         }
     }
 
@@ -188,11 +227,12 @@ impl Plan {
         } = self.settings;
         let mut walk = self.walk(seed, 0, 0);
         let mut all = Padding::default();
+        let each = if self.rows == Rows::Pairs { 2 } else { 1 };
         while !walk.epoch_is_done() {
             let step = walk.take(batch_size.saturating_mul(accumulation).max(1));
             for rows in step.chunks(batch_size.max(1)) {
-                let positions = rows.len() * self.width(rows);
-                let tokens: usize = rows.iter().map(|&row| self.row_length(row)).sum();
+                let positions = each * rows.len() * self.width(rows);
+                let tokens: usize = rows.iter().map(|&row| self.tokens(row)).sum();
                 all.positions += positions;
                 all.padding += positions.saturating_sub(tokens);
             }
@@ -206,14 +246,17 @@ impl Plan {
             batching,
             ..self.settings
         };
-        let groups = match batching {
-            Batching::Packed => Some(packed(&self.lengths, settings.max_length, settings.seed)),
-            _ => None,
+        let rows = match (&self.rows, batching) {
+            (Rows::Pairs, _) => Rows::Pairs,
+            (_, Batching::Packed) => {
+                Rows::Packed(packed(&self.lengths, settings.max_length, settings.seed))
+            }
+            _ => Rows::One,
         };
         Self {
             settings,
             lengths: self.lengths.clone(),
-            groups,
+            rows,
         }
     }
 
@@ -344,6 +387,34 @@ mod tests {
         assert_eq!(rows.len(), 5, "{rows:?}");
         assert_eq!(rows, packed(&lengths, 10, 1));
         assert!(packed(&[], 10, 1).is_empty());
+    }
+
+    #[test]
+    fn pairs_stay_together_and_are_padded_to_the_longer_one() {
+        let examples = examples(14);
+        let plan = Plan::pairs(settings(Batching::Dynamic), &examples);
+        assert_eq!(plan.rows(), 7);
+        let mut walk = plan.walk(3, 0, 0);
+        let (mut seen, mut padding) = (0, Padding::default());
+        while !walk.epoch_is_done() {
+            for rows in walk.take(8).chunks(4) {
+                let batch = plan.batch(&examples, rows, 9, &Device::Cpu).unwrap();
+                let (b, t) = batch.ids.dims2().unwrap();
+                assert_eq!(b, 2 * rows.len());
+                let ids: Vec<Vec<u32>> = batch.ids.to_vec2().unwrap();
+                for (side, &row) in ids.chunks(2).zip(rows) {
+                    for (ids, example) in side.iter().zip(&examples[2 * row..]) {
+                        assert!(ids.starts_with(&example.ids[..example.ids.len() - 1]));
+                    }
+                }
+                seen += batch.tokens;
+                padding.positions += b * t;
+                padding.padding += b * t - batch.tokens;
+            }
+        }
+        assert_eq!(seen, examples.iter().map(positions).sum::<usize>());
+        assert_eq!(padding, plan.padding());
+        assert!(plan.batch(&examples, &[7], 0, &Device::Cpu).is_err());
     }
 
     #[test]

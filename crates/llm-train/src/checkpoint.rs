@@ -13,6 +13,7 @@ use llm_store::atomic::{FolderWriter, remove_folder};
 use llm_store::safetensors::{SafetensorsFile, write};
 use serde::{Deserialize, Serialize};
 
+use crate::objective::{Measures, Rollout};
 use crate::scaler::LossScaler;
 use crate::step::Stepper;
 use crate::{Error, Result};
@@ -52,19 +53,25 @@ pub struct Progress {
     /// What the next row of the log starts from.
     #[serde(default)]
     pub unlogged: Unlogged,
+    /// Answers that were drawn and have optimizer steps left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// The factor on the loss, where the run has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaler: Option<LossScaler>,
 }
 
 /// The steps since the last row of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unlogged {
     /// The sum of their losses.
     pub loss: f64,
     /// Their number.
     pub steps: u64,
+    /// What was measured beside the loss.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
 }
 
 impl Progress {
@@ -297,6 +304,7 @@ fn take(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objective::MicroBatch;
 
     #[test]
     fn the_lowest_losses_are_ranked_and_the_earlier_of_equal_ones_is_better() {
@@ -335,6 +343,12 @@ mod tests {
         // Sums and quotients of odd numbers: none of them is short in decimal digits.
         for k in 1..200_u64 {
             let value = (k as f64).sqrt() / 3.0 + 1.0 / (k as f64 + 0.1);
+            let mut measures = Measures::default();
+            measures.add("kl", value / 7.0, 3.0);
+            let answers = MicroBatch {
+                old: vec![value, -value / 3.0],
+                ..MicroBatch::default()
+            };
             let progress = Progress {
                 step: k,
                 best: Some((k, value)),
@@ -344,7 +358,12 @@ mod tests {
                 unlogged: Unlogged {
                     loss: value * 1e-7,
                     steps: k,
+                    measures,
                 },
+                rollout: Some(Rollout {
+                    steps: 1,
+                    micro_batches: vec![answers],
+                }),
                 ..Progress::default()
             };
             let text = serde_json::to_string(&progress).unwrap();

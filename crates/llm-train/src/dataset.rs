@@ -1,16 +1,19 @@
 //! The data of a run: files → rows → examples, for training and for measuring.
 
+mod judged;
+
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::batching::{Batching, Padding, Plan};
-use crate::config::TrainConfig;
+use crate::config::{Method, TrainConfig};
 use crate::data::{
     DataFormat, Row, Split, exchange_answers, find_files, overlap, read_documents, read_rows,
     split_rows,
 };
 use crate::labels::{Counts, Example, gather, windows};
+use crate::objective::Asked;
 use crate::prompt::Codec;
 use crate::tokenize::Tokenize;
 use crate::{Error, Result};
@@ -18,10 +21,15 @@ use crate::{Error, Result};
 /// Examples to train on and to measure on.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// What is trained on.
+    /// What is trained on; two neighbours are a pair where answers are compared, the chosen one
+    /// first.
     pub train: Vec<Example>,
     /// What is held out; may be empty.
     pub validation: Vec<Example>,
+    /// What is asked where answers are drawn, beside the examples of right answers; else empty.
+    pub asked: Vec<Asked>,
+    /// What is asked to measure, beside the held-out rows.
+    pub held_out_asked: Vec<Asked>,
     /// The held-out rows themselves; empty for plain text.
     pub validation_rows: Vec<Row>,
     /// Every file that was read.
@@ -72,7 +80,9 @@ impl DataReport {
             ));
         }
         let [bucketed, packed] = self.instead.map(|padding| percent(padding.share()));
-        if self.batches.share() > MUCH_PADDING {
+        // Not asked where there is no choice.
+        let choice = self.instead[0].positions > 0;
+        if choice && self.batches.share() > MUCH_PADDING {
             lines.push(format!(
                 "{} of the positions of a batch are padding; `batching: bucketed` would leave \
                  {bucketed}, `batching: packed` {packed}",
@@ -103,10 +113,11 @@ impl Dataset {
             Some(path) => find_files(path, pattern)?,
             None => Vec::new(),
         };
-        let mut files = train_files.clone();
-        files.extend(held_files.iter().cloned());
-        match config.data_format {
-            DataFormat::Text => read_text(config, codec, &train_files, &held_files, files),
+        let files = [train_files.as_slice(), held_files.as_slice()].concat();
+        match (config.method, config.data_format) {
+            (Method::Dpo, _) => judged::read_pairs(config, codec, [&train_files, &held_files]),
+            (Method::Grpo, _) => judged::read_asked(config, codec, [&train_files, &held_files]),
+            (_, DataFormat::Text) => read_text(config, codec, &train_files, &held_files, files),
             _ => read_pairs(config, codec, &train_files, &held_files, files),
         }
     }
@@ -155,6 +166,8 @@ fn read_pairs(
         plan: Plan::new(config.batches(), &train),
         train,
         validation,
+        asked: Vec::new(),
+        held_out_asked: Vec::new(),
         validation_rows: split.validation,
         files,
         report,
@@ -196,6 +209,8 @@ fn read_text(
         plan: Plan::new(config.batches(), &train),
         train,
         validation,
+        asked: Vec::new(),
+        held_out_asked: Vec::new(),
         validation_rows: Vec::new(),
         files,
         report,

@@ -209,7 +209,8 @@ impl Error {
             }
             Self::Data { .. } => {
                 "a row is {\"prompt\", \"completion\"}, {\"messages\"} or {\"instruction\", \
-                 \"input\", \"output\"}, one JSON object a line"
+                 \"input\", \"output\"}, one JSON object a line; for method dpo {\"prompt\", \
+                 \"chosen\", \"rejected\"}, for grpo {\"prompt\", \"check\", \"reference\"}"
             }
             Self::Config { .. } => {
                 "configs/train.yaml and configs/eval.yaml show the keys with what they mean"

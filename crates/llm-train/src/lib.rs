@@ -6,6 +6,7 @@
 //!    ([`encode`]) and at most once ([`tokens`], [`tokenize`]); [`batch`]: token ids → tensors;
 //!    [`batching`], [`order`]: which rows when; [`convert`]: other programs' files → ours
 //! 2. [`schedule`], [`clip`], [`optimizer`], [`scaler`], [`step`]: one optimizer step
+//!    and [`objective`]: what a step lowers: the loss of tokens, preferences (DPO) or rewards (GRPO)
 //! 3. [`audit`]: before the first step, does every tensor get the gradient it should?
 //! 4. [`trainer`]: the loop; [`observe`]: who watches it; [`checkpoint`], [`resume`], [`logs`]: stop
 //!    and go on
@@ -47,6 +48,7 @@ pub mod logs;
 pub mod metrics;
 pub mod model;
 pub mod monitor;
+pub mod objective;
 pub mod observe;
 pub mod optimizer;
 pub mod order;

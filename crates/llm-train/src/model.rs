@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
-use llm_core::ops::Ops;
+use llm_core::ops::{OfLogProbs, Ops};
 
 use crate::Result;
 use crate::batch::Batch;
@@ -33,6 +33,56 @@ pub trait LanguageModel {
         let logits = pass.ops.reshape(&logits, (b * t, v))?;
         pass.ops.cross_entropy(&logits, &batch.targets, scale)
     }
+
+    /// log p of each target of a batch under `softmax(logits / temperature)`, 0 where it does not
+    /// count; numbers without a gradient.
+    ///
+    /// # Shapes
+    /// Length B · T.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::loss`].
+    fn log_probs(
+        &self,
+        batch: &Batch,
+        temperature: f64,
+        pass: &Pass,
+    ) -> llm_core::Result<Vec<f64>> {
+        let logits = cooled_logits(self, batch, temperature, pass)?;
+        pass.ops.log_probs(&logits, &batch.targets)
+    }
+
+    /// A loss that is a function of [`LanguageModel::log_probs`].
+    ///
+    /// # Shapes
+    /// A scalar.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::loss`], or what `loss` reports.
+    fn log_prob_loss(
+        &self,
+        batch: &Batch,
+        temperature: f64,
+        pass: &Pass,
+        loss: &mut OfLogProbs,
+    ) -> llm_core::Result<Tensor> {
+        let logits = cooled_logits(self, batch, temperature, pass)?;
+        pass.ops.log_prob_loss(&logits, &batch.targets, loss)
+    }
+}
+
+/// # Shapes
+/// `[B · T, V]`.
+fn cooled_logits<M: LanguageModel + ?Sized>(
+    model: &M,
+    batch: &Batch,
+    temperature: f64,
+    pass: &Pass,
+) -> llm_core::Result<Tensor> {
+    let logits = model.next_token_logits(&batch.ids, pass)?;
+    let (b, t, v) = logits.dims3()?;
+    let logits = pass.ops.reshape(&logits, (b * t, v))?;
+    pass.ops.scale(&logits, 1.0 / temperature)
 }
 
 impl LanguageModel for Decoder {
@@ -42,6 +92,25 @@ impl LanguageModel for Decoder {
 
     fn loss(&self, batch: &Batch, pass: &Pass, scale: f64) -> llm_core::Result<Tensor> {
         self.next_token_loss(&batch.ids, &batch.targets, scale, pass)
+    }
+
+    fn log_probs(
+        &self,
+        batch: &Batch,
+        temperature: f64,
+        pass: &Pass,
+    ) -> llm_core::Result<Vec<f64>> {
+        Decoder::log_probs(self, &batch.ids, &batch.targets, temperature, pass)
+    }
+
+    fn log_prob_loss(
+        &self,
+        batch: &Batch,
+        temperature: f64,
+        pass: &Pass,
+        loss: &mut OfLogProbs,
+    ) -> llm_core::Result<Tensor> {
+        Decoder::log_prob_loss(self, &batch.ids, &batch.targets, temperature, pass, loss)
     }
 }
 

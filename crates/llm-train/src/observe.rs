@@ -3,6 +3,7 @@
 //! The loop reports [`Event`]s; what becomes of them (a line on a terminal, a row of a file, a
 //! value in a test) is each [`Observer`]'s own business.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,10 @@ pub struct LogRow {
     pub tokens_per_second: f64,
     /// Seconds to the end at this rate.
     pub eta_seconds: f64,
+    /// Means of what preferences and rewards measure beside the loss, since the last row, under
+    /// TRL's names; those of an evaluation begin with `eval_`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, f64>,
 }
 
 /// What happens in a run.

@@ -51,7 +51,12 @@ impl Default for AdamWConfig {
 ///
 /// A norm's weight and every bias have one axis; embeddings are told by their public names.
 pub fn decays(name: &str, shape: &[usize], embeddings: bool) -> bool {
-    let embedding = ["embed_tokens.weight", "wte.weight", "wpe.weight"];
+    let embedding = [
+        "embed_tokens.weight",
+        "wte.weight",
+        "wpe.weight",
+        llm_core::soft_prompt::NAME,
+    ];
     shape.len() >= 2 && (embeddings || !embedding.iter().any(|end| name.ends_with(end)))
 }
 

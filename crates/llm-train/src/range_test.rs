@@ -13,6 +13,7 @@
 
 use serde::Serialize;
 
+use crate::config::Method;
 use crate::schedule::{Schedule, ScheduleKind};
 use crate::session::Session;
 use crate::{Error, Result};
@@ -101,6 +102,10 @@ impl Session {
     /// what the test looks for and no error.
     pub fn range_test(&self, range: Range, mut each: impl FnMut(&Point)) -> Result<RangeTest> {
         range.validate()?;
+        if self.config.method == Method::Grpo {
+            let problem = "is grpo, whose loss does not fall as rewards rise; expected another one";
+            return Err(Error::input("learning rate range: `method`", problem));
+        }
         let stepper = self.stepper(range.steps)?;
         let mut trainer = self.trainer(&self.model, stepper, range.steps);
         let mut walk = trainer.walk();

@@ -11,6 +11,7 @@
 //! Opened among several [`Processes`], a session holds the whole model and data in each of them;
 //! its loop and its losses are shared, all else is the caller's to do in one of them.
 
+mod aligned;
 mod folder;
 mod group;
 mod samples;
@@ -24,22 +25,24 @@ use llm_core::model::Decoder;
 use llm_core::nn::Pass;
 use llm_core::ops::{Ops, Products};
 use llm_core::params::Parameters;
-use llm_core::{device, lora};
-use llm_store::adapter::AdapterConfig;
+use llm_core::{device, lora, soft_prompt};
+use llm_store::adapter::{AdapterConfig, SoftPrompt};
 use llm_store::{SaveOptions, save_model};
 use serde_json::{Map, Value};
 
+use self::aligned::Frozen;
 use crate::audit::{AuditReport, TOLERANCE_HALF, audit_within};
 use crate::base::{load_model, precision};
 use crate::batch::{collate, pack, positions};
 use crate::batching::Batching;
 use crate::bootstrap::Part;
 use crate::checkpoint::{self, Checkpoints, Progress};
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, Trained};
 use crate::dataset::{Dataset, check_ids};
-use crate::evaluate::{Answer, exact_match, greedy, shared_losses};
+use crate::evaluate::{Answer, exact_match, greedy};
 use crate::labels::Example;
 use crate::model::LanguageModel;
+use crate::objective::HeldOut;
 use crate::observe::{Observer, Outcome};
 use crate::optimizer::AdamW;
 use crate::processes::Processes;
@@ -82,6 +85,8 @@ pub struct Session {
     /// The folder with the tokenizer.
     pub(crate) tokenizer_folder: PathBuf,
     device: Device,
+    /// What the model says before it trains, where the objective compares with that.
+    frozen: Frozen,
     /// Where the run goes on; `None` for one that begins.
     start: Option<Start>,
     /// What [`Session::facts`] found.
@@ -119,6 +124,10 @@ impl Session {
 
     fn open_one(config: TrainConfig, base: Option<&Path>, processes: &Processes) -> Result<Self> {
         config.validate()?;
+        if !processes.is_alone() && !config.learns_tokens() {
+            let problem = "compares answers, which one process does alone; start one";
+            return Err(Error::input("`method`", problem));
+        }
         let chosen = device::choose_at(&config.device, processes.local())?;
         let mut warnings = Vec::new();
         let start = match &config.resume_from {
@@ -145,12 +154,13 @@ impl Session {
         let (mut model, mut parameters) = load_model(&config, base, dtype, &chosen.device)?;
         model.set_products(products);
         codec.tokenizer.check_vocab(model.config().vocab_size)?;
-        check_length(&config, model.config().max_position_embeddings)?;
+        if let Some(beside) = attach(&config, &mut model)? {
+            parameters = beside;
+        }
+        check_length(&config, model.context())?;
         let dataset = Dataset::read(&config, &codec)?;
         check_ids(&dataset, model.config().vocab_size)?;
-        if config.trains_adapter() {
-            parameters = lora::attach(&mut model, &config.lora(), config.seed)?;
-        }
+        let frozen = Frozen::of(&config, &model, &dataset, codec.pad())?;
         warnings.extend(dataset.notes.iter().cloned());
         warnings.extend(dataset.report.warnings());
         let session = Self {
@@ -166,6 +176,7 @@ impl Session {
             base: base.map(Path::to_path_buf),
             tokenizer_folder,
             device: chosen.device,
+            frozen,
             start,
             facts: OnceLock::new(),
         };
@@ -187,12 +198,11 @@ impl Session {
     pub fn total_parameters(&self) -> Result<usize> {
         let tensors = self.model.named_tensors()?;
         let base: usize = tensors.values().map(|tensor| tensor.elem_count()).sum();
-        let adapter = if self.config.trains_adapter() {
-            self.parameters.count()
-        } else {
-            0
+        let beside = match self.config.trained() {
+            Trained::All => 0,
+            Trained::Adapter | Trained::Prompt => self.parameters.count(),
         };
-        Ok(base + adapter)
+        Ok(base + beside)
     }
 
     /// Where tensors are.
@@ -230,7 +240,7 @@ impl Session {
         };
         audit_within(&self.parameters, ops, self.config.seed, tolerance, |ops| {
             let pass = Pass::eval(ops).packed(batch.segments.clone());
-            Ok(self.planted().loss(&batch, &pass, scale)?)
+            self.audited_loss(&batch, &pass, scale)
         })
     }
 
@@ -309,6 +319,7 @@ impl Session {
         });
         Trainer {
             model,
+            objective: self.objective(),
             stepper,
             train: &self.dataset.train,
             plan: &self.dataset.plan,
@@ -352,24 +363,25 @@ impl Session {
         }
     }
 
-    /// The loss of each held-out example, each of the processes computing its share.
+    /// The loss of each held-out example, each of the processes computing its share; for `dpo` of
+    /// each pair, and for `grpo` of each question, 1 where the greedy answer is wrong and 0 where it
+    /// is right.
     ///
     /// # Errors
     /// What the model reports.
     pub fn losses(&self) -> Result<Vec<Part>> {
-        let held_out = &self.dataset.validation;
-        shared_losses(
-            &self.processes,
-            &self.model,
-            held_out,
-            self.config.batch_size,
-            self.codec.pad(),
-            &self.device,
-        )
+        let data = HeldOut {
+            examples: &self.dataset.validation,
+            batch_size: self.config.batch_size,
+            pad: self.codec.pad(),
+            device: &self.device,
+            processes: &self.processes,
+        };
+        Ok(self.objective().held_out(&self.model, data)?.0)
     }
 
     /// The model's greedy answers to the first `limit` held-out prompts; `each` is told of every
-    /// one as it is made.
+    /// one as it is made. An answer to a question with a check is right where the check holds.
     ///
     /// # Errors
     /// A prompt that fills the context, or what the model reports.
@@ -380,7 +392,7 @@ impl Session {
         mut each: impl FnMut(&Answer),
     ) -> Result<Vec<Answer>> {
         let mut answers = Vec::new();
-        for row in self.dataset.validation_rows.iter().take(limit) {
+        for (index, row) in self.dataset.validation_rows.iter().take(limit).enumerate() {
             let prompt = self.codec.prompt_ids(row.prompt())?;
             let new = greedy(
                 &self.model,
@@ -391,7 +403,11 @@ impl Session {
             let text = self.codec.decode(&new)?.trim().to_owned();
             let expected = row.completion().to_owned();
             let asked: Vec<&str> = row.prompt().iter().map(|m| m.content.as_str()).collect();
-            let exact = exact_match(&text, &expected);
+            let asked = self.dataset.held_out_asked.get(index);
+            let exact = match asked {
+                Some(asked) => asked.check.holds(&text),
+                None => exact_match(&text, &expected),
+            };
             let answer = Answer {
                 prompt: asked.join("\n"),
                 expected,
@@ -404,19 +420,31 @@ impl Session {
         Ok(answers)
     }
 
-    /// Writes the result: a PEFT adapter, or a model folder with its tokenizer. With `overwrite` an
-    /// older result makes way.
+    /// Writes the result: an adapter or soft prompt in PEFT's layout, or a model folder with its
+    /// tokenizer. With `overwrite` an older result makes way.
     ///
     /// # Errors
     /// The folder exists or cannot be written; nothing half-written stands there.
     pub fn save(&self, folder: &Path, overwrite: bool) -> Result<()> {
-        if self.config.trains_adapter() {
-            let base = self.config.model_name.clone().unwrap_or_default();
-            let config = AdapterConfig::of(&self.config.lora(), &base, self.model.config().family);
-            let tensors = lora::adapter_tensors(&self.parameters, DType::F32)?;
-            return Ok(llm_store::adapter::write(
-                folder, &config, &tensors, overwrite,
-            )?);
+        let base = self.config.model_name.clone().unwrap_or_default();
+        let tensors = || lora::adapter_tensors(&self.parameters, DType::F32);
+        match self.config.trained() {
+            Trained::Adapter => {
+                let family = self.model.config().family;
+                let config = AdapterConfig::of(&self.config.lora(), &base, family);
+                let written = llm_store::adapter::write(folder, &config, &tensors()?, overwrite);
+                return Ok(written?);
+            }
+            Trained::Prompt => {
+                let embeddings = tensors()?.remove(soft_prompt::NAME);
+                let missing = || llm_core::Error::tensor(soft_prompt::NAME, "is missing");
+                let prompt = SoftPrompt {
+                    base_model_name_or_path: Some(base),
+                    embeddings: embeddings.ok_or_else(missing)?,
+                };
+                return Ok(prompt.write(folder, self.model.config(), overwrite)?);
+            }
+            Trained::All => {}
         }
         let options = SaveOptions {
             copy: self.tokenizer_files(),
@@ -431,6 +459,18 @@ impl Session {
             &options,
         )?)
     }
+}
+
+/// What trains beside a frozen base, put on it; `None` where the base itself trains.
+fn attach(config: &TrainConfig, model: &mut Decoder) -> Result<Option<Parameters>> {
+    Ok(match config.trained() {
+        Trained::Adapter => Some(lora::attach(model, &config.lora(), config.seed)?),
+        Trained::Prompt => {
+            let count = config.num_virtual_tokens;
+            Some(soft_prompt::attach(model, count, config.seed)?)
+        }
+        Trained::All => None,
+    })
 }
 
 /// Fails when rows may be longer than the model's context.

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! until total_steps:
-//!     window = the next batch_size × accumulation rows of this epoch's shuffle
+//!     window = the next batch_size × accumulation rows of this epoch's shuffle, or, where answers
+//!              are drawn, the answers to these rows
 //!     step   = accumulate its micro-batches, clip, update
 //!     every logging / eval / sample / save steps: a row of the log, the held-out loss, what the
 //!     model says to fixed prompts, a checkpoint
 //! ```
 //!
-//! Everything random follows from the seed and the step (order of rows, dropout masks), so a run
+//! What a micro-batch's loss is, an [`Objective`] says. Everything random follows from the seed and
+//! the step (order of rows, dropout masks, answers), so a run
 //! that stops after any step and goes on from its checkpoint is bit for bit the run that did not.
 //!
 //! Several [`Processes`] run this loop side by side: each computes its share of every window and of
@@ -23,16 +25,16 @@ use candle_core::Device;
 
 use crate::batching::Plan;
 use crate::checkpoint::{Checkpoints, Progress, Unlogged};
-use crate::evaluate::{mean_loss, shared_losses};
 use crate::labels::Example;
 use crate::model::LanguageModel;
+use crate::objective::{HeldOut, Measures, Objective};
 use crate::observe::{End, Event, LogRow, Observer, Outcome, Sample};
 use crate::order::Walk;
 use crate::processes::{Processes, digest};
 use crate::step::{Gradients, StepReport, Stepper};
 use crate::{Error, Result};
 
-pub(crate) use self::window::dropout_seed;
+pub(crate) use self::window::{dropout_seed, place_seed};
 
 /// The settings of the loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +80,8 @@ pub struct Sampling<'a> {
 pub struct Trainer<'a, M> {
     /// The model, which holds the same variables as the stepper.
     pub model: &'a M,
+    /// What a step lowers.
+    pub objective: Objective<'a>,
     /// Parameters, optimizer, schedule.
     pub stepper: Stepper,
     /// Rows to train on.
@@ -109,6 +113,9 @@ struct Since {
     tokens: usize,
     seconds: f64,
 }
+
+/// A held-out loss and what was measured beside it.
+type Evaluated = (f64, Measures);
 
 impl<M: LanguageModel> Trainer<'_, M> {
     /// Runs until the last step, early stopping or the stop flag.
@@ -142,7 +149,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
             let last = report.step == total_steps;
             let (val, improved) = self.evaluate_if_due(report.step, last)?;
             if val.is_some() || last || due(report.step, self.settings.logging_steps) {
-                let row = self.log_row(&report, val, &since, &walk);
+                let row = self.log_row(&report, val.as_ref(), &since, &walk);
                 tell(observers, &Event::Logged(row))?;
                 since = Since::default();
                 self.progress.unlogged = Unlogged::default();
@@ -186,17 +193,31 @@ impl<M: LanguageModel> Trainer<'_, M> {
 
     /// One optimizer step over the next window; the tokens that all processes read.
     pub(crate) fn one_step(&mut self, walk: &mut Walk) -> Result<(StepReport, usize)> {
-        let window = self.window(walk)?;
-        let count = window.batches.len();
-        let loss = |micro: usize| window.loss(micro);
-        let report = self.stepper.step_among(&self.processes, count, loss)?;
-        self.progress.step = report.step;
-        self.progress.epoch = walk.epoch();
-        self.progress.position = walk.position();
-        self.progress.last_loss = Some(report.loss);
-        self.progress.unlogged.loss += report.loss;
-        self.progress.unlogged.steps += 1;
-        Ok((report, window.tokens))
+        let mut share = self.window(walk)?;
+        let reading = self.reading();
+        // By micro-batch: one that is computed again, after an overflow, counts once.
+        let mut measures = vec![Measures::default(); share.window.batches.len()];
+        let count = measures.len();
+        let report = self.stepper.step_among(&self.processes, count, |micro| {
+            let (loss, seen) = share.loss(&reading, micro)?;
+            measures[micro] = seen;
+            Ok(loss)
+        })?;
+        let progress = &mut self.progress;
+        progress.step = report.step;
+        progress.epoch = walk.epoch();
+        progress.position = walk.position();
+        progress.last_loss = Some(report.loss);
+        progress.unlogged.loss += report.loss;
+        progress.unlogged.steps += 1;
+        for seen in [&share.window.measures].into_iter().chain(&measures) {
+            progress.unlogged.measures.merge(seen);
+        }
+        let tokens = share.tokens;
+        if let Objective::Rewarded(rewarded) = &self.objective {
+            progress.rollout = share.window.into_rollout(rewarded.iterations);
+        }
+        Ok((report, tokens))
     }
 
     /// The gradients of the next step, over all processes, without making it.
@@ -204,18 +225,22 @@ impl<M: LanguageModel> Trainer<'_, M> {
     /// # Errors
     /// As a step of [`Trainer::run`].
     pub fn gradients(&mut self) -> Result<Gradients> {
-        let window = self.window(&mut self.walk())?;
-        let count = window.batches.len();
-        let loss = |micro: usize| window.loss(micro);
-        self.stepper.gradients(&self.processes, count, loss)
+        let mut walk = self.walk();
+        let mut share = self.window(&mut walk)?;
+        let reading = self.reading();
+        let count = share.window.batches.len();
+        self.stepper.gradients(&self.processes, count, |micro| {
+            Ok(share.loss(&reading, micro)?.0)
+        })
     }
 
-    /// The held-out loss, and whether it is one of the lowest.
-    fn evaluate_if_due(&mut self, step: u64, last: bool) -> Result<(Option<f64>, bool)> {
+    /// The held-out loss with what is measured beside it, and whether it is one of the lowest.
+    fn evaluate_if_due(&mut self, step: u64, last: bool) -> Result<(Option<Evaluated>, bool)> {
         if self.validation.is_empty() || !(last || due(step, self.settings.eval_steps)) {
             return Ok((None, false));
         }
-        let val = self.held_out_loss()?;
+        let evaluated = self.held_out()?;
+        let val = evaluated.0;
         if !val.is_finite() {
             let what = "the held-out loss".to_owned();
             return self.processes.alike(Error::NotFinite {
@@ -225,7 +250,7 @@ impl<M: LanguageModel> Trainer<'_, M> {
             });
         }
         let improved = self.progress.evaluated(step, val, self.settings.save_best);
-        Ok((Some(val), improved))
+        Ok((Some(evaluated), improved))
     }
 
     fn sample_if_due(
@@ -244,30 +269,52 @@ impl<M: LanguageModel> Trainer<'_, M> {
         }
     }
 
-    /// The loss per supervised token of the held-out rows.
+    /// The loss of the held-out rows: per supervised token, pair or question, as the objective has
+    /// it.
     ///
     /// # Errors
     /// What the model reports.
     pub fn held_out_loss(&self) -> Result<f64> {
+        Ok(self.held_out()?.0)
+    }
+
+    fn held_out(&self) -> Result<Evaluated> {
         let LoopSettings {
             batch_size, pad, ..
         } = self.settings;
-        let (processes, rows) = (&self.processes, self.validation);
-        let parts = shared_losses(processes, self.model, rows, batch_size, pad, &self.device)?;
-        Ok(mean_loss(&parts))
+        let data = HeldOut {
+            examples: self.validation,
+            batch_size,
+            pad,
+            device: &self.device,
+            processes: &self.processes,
+        };
+        self.objective.held_out_mean(self.model, data)
     }
 
-    fn log_row(&self, report: &StepReport, val: Option<f64>, since: &Since, walk: &Walk) -> LogRow {
+    fn log_row(
+        &self,
+        report: &StepReport,
+        val: Option<&Evaluated>,
+        since: &Since,
+        walk: &Walk,
+    ) -> LogRow {
         let left = self.settings.total_steps - report.step;
+        let unlogged = &self.progress.unlogged;
+        let mut measures = unlogged.measures.means();
+        let means = val.map(|(_, seen)| seen.means()).unwrap_or_default();
+        let of_evaluation = |(name, mean): (String, f64)| (format!("eval_{name}"), mean);
+        measures.extend(means.into_iter().map(of_evaluation));
         LogRow {
             step: report.step,
             epoch: walk.epoch() as f64 + walk.position() as f64 / self.plan.rows() as f64,
-            loss: self.progress.unlogged.loss / self.progress.unlogged.steps as f64,
-            val,
+            loss: unlogged.loss / unlogged.steps as f64,
+            val: val.map(|(loss, _)| *loss),
             lr: report.lr,
             grad: report.grad_norm,
             tokens_per_second: since.tokens as f64 / since.seconds,
             eta_seconds: since.seconds / since.steps as f64 * left as f64,
+            measures,
         }
     }
 

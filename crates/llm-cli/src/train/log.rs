@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use llm_show::number::count;
+use llm_show::number::{count, number};
 use llm_show::{Cell, Screen, Table, TrainingRow, Weather};
 use llm_train::observe::{LogRow, Sample};
 use serde::Deserialize;
@@ -23,17 +23,32 @@ pub(super) enum LogForm {
 /// Shows a row.
 pub(super) fn show(weather: &mut Weather, row: &LogRow, form: LogForm) {
     match form {
-        LogForm::Table => weather.training_row(&TrainingRow {
-            step: row.step,
-            loss: row.loss,
-            val: row.val,
-            lr: row.lr,
-            grad: row.grad,
-            tokens_per_second: row.tokens_per_second,
-            eta: Duration::try_from_secs_f64(row.eta_seconds).ok(),
-        }),
+        LogForm::Table => {
+            weather.training_row(&TrainingRow {
+                step: row.step,
+                loss: row.loss,
+                val: row.val,
+                lr: row.lr,
+                grad: row.grad,
+                tokens_per_second: row.tokens_per_second,
+                eta: Duration::try_from_secs_f64(row.eta_seconds).ok(),
+            });
+            if let Some(line) = measures(row) {
+                weather.note(&line);
+            }
+        }
         LogForm::Dict => weather.note(&dict(row)),
     }
+}
+
+/// `rewards/margins 0.1200  rewards/accuracies 0.8125`; none where nothing is measured beside the
+/// loss.
+fn measures(row: &LogRow) -> Option<String> {
+    let words = row.measures.iter();
+    let words: Vec<String> = words
+        .map(|(name, mean)| format!("{name} {}", number(*mean)))
+        .collect();
+    (!words.is_empty()).then(|| format!("      {}", words.join("  ")))
 }
 
 /// `{'loss': 2.7312, 'eval_loss': 2.8, 'grad_norm': 0.812, 'learning_rate': 3e-4, 'epoch': 0.25}`
@@ -41,8 +56,14 @@ fn dict(row: &LogRow) -> String {
     let val = row
         .val
         .map_or_else(String::new, |val| format!(", 'eval_loss': {val:.4}"));
+    let measures: String = row
+        .measures
+        .iter()
+        .map(|(name, mean)| format!(", '{name}': {mean:.4}"))
+        .collect();
     format!(
-        "{{'loss': {:.4}{val}, 'grad_norm': {:.3}, 'learning_rate': {:e}, 'epoch': {:.2}, 'step': {}}}",
+        "{{'loss': {:.4}{val}, 'grad_norm': {:.3}, 'learning_rate': {:e}, 'epoch': {:.2}, 'step': \
+         {}{measures}}}",
         row.loss, row.grad, row.lr, row.epoch, row.step
     )
 }
@@ -119,12 +140,34 @@ mod tests {
             grad: 0.8124,
             tokens_per_second: 1.0,
             eta_seconds: 1.0,
+            measures: Default::default(),
         };
         assert_eq!(
             dict(&row),
             "{'loss': 2.7312, 'eval_loss': 2.8000, 'grad_norm': 0.812, 'learning_rate': 3e-4, \
              'epoch': 0.25, 'step': 20}"
         );
+    }
+
+    #[test]
+    fn what_is_measured_beside_the_loss_follows_it() {
+        let mut row = LogRow {
+            step: 1,
+            epoch: 0.5,
+            loss: 0.6931,
+            val: None,
+            lr: 1e-3,
+            grad: 0.5,
+            tokens_per_second: 1.0,
+            eta_seconds: 1.0,
+            measures: Default::default(),
+        };
+        assert_eq!(measures(&row), None);
+        row.measures.insert("rewards/margins".into(), 0.12);
+        row.measures.insert("kl".into(), 0.0);
+        let line = measures(&row).unwrap();
+        assert_eq!(line.trim(), "kl 0.0000  rewards/margins 0.1200");
+        assert!(dict(&row).ends_with("'step': 1, 'kl': 0.0000, 'rewards/margins': 0.1200}"));
     }
 
     #[test]

@@ -87,6 +87,24 @@ impl KvCache {
         })
     }
 
+    /// A cache of `batch` texts, each of which begins as the one text of this cache.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn repeated(&self, batch: usize) -> Result<Self> {
+        let repeat = |slab: &Tensor| slab.repeat((batch, 1, 1, 1));
+        let layer = |layer: &LayerCache| {
+            Ok(LayerCache {
+                keys: repeat(&layer.keys)?,
+                values: repeat(&layer.values)?,
+            })
+        };
+        Ok(Self {
+            layers: self.layers.iter().map(layer).collect::<Result<_>>()?,
+            ..*self
+        })
+    }
+
     /// Tokens remembered so far.
     pub fn len(&self) -> usize {
         self.len

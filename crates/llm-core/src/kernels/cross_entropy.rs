@@ -5,6 +5,8 @@
 //! dz   = scale · upstream · (softmax(z) − onehot(target))
 //! ```
 //!
+//! The sum over rows and its scale are the caller's: a row may have a factor of its own.
+//!
 //! Each row keeps its maximum and `1 / Σ exp(z − max)` instead of the log-sum-exp itself: next to
 //! logits of 10⁴ a log-sum-exp in f32 is only good to 10⁻³, the two apart lose nothing.
 
@@ -24,15 +26,15 @@ pub(crate) struct RowSoftmax<E> {
     reciprocal_sum: E,
 }
 
-/// `Σ_rows −log softmax(z)[target]` over the rows that have a target, and each row's softmax.
+/// `−log softmax(z)[target]` of each row, 0 where it has no target, and each row's softmax.
 ///
 /// # Shapes
-/// `logits [N, V]`, `targets` of length N, each below V.
+/// `logits [N, V]`, `targets` of length N, each below V → twice N.
 pub(crate) fn forward<E: Real>(
     logits: &[E],
     v: usize,
     targets: &[Option<usize>],
-) -> (f64, Vec<RowSoftmax<E>>) {
+) -> (Vec<f64>, Vec<RowSoftmax<E>>) {
     let empty = RowSoftmax {
         max: E::ZERO,
         reciprocal_sum: E::ZERO,
@@ -58,21 +60,21 @@ pub(crate) fn forward<E: Real>(
             });
         });
     }
-    (losses.iter().sum(), saved)
+    (losses, saved)
 }
 
-/// The gradient of the logits, `factor` being `scale · upstream`.
+/// The gradient of the logits, `factors` being `scale · upstream` of each row.
 ///
 /// # Shapes
-/// As [`forward`] → `[N, V]`.
+/// As [`forward`], `factors` of length N → `[N, V]`.
 pub(crate) fn backward<E: Real>(
     logits: &[E],
     v: usize,
     targets: &[Option<usize>],
     saved: &[RowSoftmax<E>],
-    factor: f64,
+    factors: &[E],
 ) -> Vec<E> {
-    let (isa, factor) = (Isa::active(), E::from_f64(factor));
+    let isa = Isa::active();
     build(
         logits.len(),
         CHUNK_ROWS * v,
@@ -86,7 +88,7 @@ pub(crate) fn backward<E: Real>(
                 v,
                 targets,
                 saved,
-                factor,
+                factors: &factors[first..],
                 gradient,
             });
         },
@@ -126,7 +128,7 @@ struct Backward<'a, E> {
     v: usize,
     targets: &'a [Option<usize>],
     saved: &'a [RowSoftmax<E>],
-    factor: E,
+    factors: &'a [E],
     gradient: &'a mut [E],
 }
 
@@ -139,14 +141,15 @@ impl<E: Real> Kernel<E> for Backward<'_, E> {
             .logits
             .chunks_exact(self.v)
             .zip(self.gradient.chunks_exact_mut(self.v));
-        for ((row, gradient), (&target, saved)) in rows.zip(self.targets.iter().zip(self.saved)) {
+        let about = self.targets.iter().zip(self.saved).zip(self.factors);
+        for ((row, gradient), ((&target, saved), &factor)) in rows.zip(about) {
             let Some(target) = target else { continue };
             let shift = simd.splat(saved.max);
-            let scale = simd.splat(saved.reciprocal_sum * self.factor);
+            let scale = simd.splat(saved.reciprocal_sum * factor);
             zip_map(simd, [row], gradient, |[z]| {
                 simd.mul(simd.exp(simd.sub(z, shift)), scale)
             });
-            gradient[target] -= self.factor;
+            gradient[target] -= factor;
         }
     }
 }

@@ -1,7 +1,10 @@
 //! One decoder for GPT-2, Llama, Mistral, Qwen2 and Qwen3.
 //!
-//! ids → embedding (+ learned positions) → L pre-norm blocks → norm → head → logits.
+//! ids → embedding (+ learned positions) → L pre-norm blocks → norm → head → logits. A soft prompt
+//! ([`crate::soft_prompt`]) is P more vectors before the first embedding.
 //! Names are those of the published checkpoints; one table below maps them.
+
+mod policy;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +74,8 @@ pub struct Decoder {
     embedding: Tensor,
     /// `[max positions, C]` where positions are learned
     positions: Option<Tensor>,
+    /// `[P, C]` before every text, where there is one
+    soft_prompt: Option<Tensor>,
     blocks: Vec<Block>,
     norm: Norm,
     /// `[V, C]`; the embedding itself where they are tied
@@ -166,6 +171,7 @@ impl Decoder {
             config,
             embedding,
             positions,
+            soft_prompt: None,
             blocks,
             norm,
             head,
@@ -192,6 +198,18 @@ impl Decoder {
         self.dtype
     }
 
+    /// The most tokens of a text that it reads: the context without the soft prompt.
+    pub fn context(&self) -> usize {
+        let context = self.config.max_position_embeddings;
+        context.saturating_sub(self.virtual_tokens())
+    }
+
+    /// P, the vectors of the soft prompt; 0 without one.
+    pub fn virtual_tokens(&self) -> usize {
+        let first = |prompt: &Tensor| prompt.dims().first().copied();
+        self.soft_prompt.as_ref().and_then(first).unwrap_or(0)
+    }
+
     /// The logits of every position.
     ///
     /// # Shapes
@@ -204,7 +222,8 @@ impl Decoder {
     }
 
     /// The final hidden state of every position; with a cache, of the tokens after the cached ones.
-    /// Under a [packed](Pass::packed) pass positions begin anew in each document.
+    /// Under a [packed](Pass::packed) pass positions begin anew in each document. A soft prompt is
+    /// read before the first token, and its own states are left out.
     ///
     /// # Shapes
     /// `ids [B, T]` of u32 → `[B, T, C]`.
@@ -217,29 +236,9 @@ impl Decoder {
         mut cache: Option<&mut KvCache>,
         pass: &Pass,
     ) -> Result<Tensor> {
-        let (b, t) = ids.dims2()?;
         let offset = cache.as_ref().map_or(0, |cache| cache.len());
-        let context = self.config.max_position_embeddings;
-        if offset + t > context {
-            let problem = format!("{} tokens do not fit the context of {context}", offset + t);
-            return Err(Error::input("context", problem));
-        }
-        if let Some(segments) = pass.segments()
-            && (cache.is_some() || segments.shape() != (b, t))
-        {
-            let problem = format!("expected those of [B={b}, T={t}], and no cache beside them");
-            return Err(Error::input("segments", problem));
-        }
-        let mut x = pass
-            .ops
-            .embedding(&self.embedding, ids)?
-            .to_dtype(self.dtype)?;
-        if let Some(table) = &self.positions {
-            let positions = position_ids((b, t), offset, pass, ids.device())?;
-            let placed = pass.ops.embedding(table, &positions)?;
-            x = pass.ops.add(&x, &placed.to_dtype(self.dtype)?)?;
-        }
-        x = pass.dropout(&x, self.config.dropout.embedding)?;
+        let mut x = self.embedded(ids, offset, cache.is_some(), pass)?;
+        let (_b, t, _c) = x.dims3()?;
         let rope = self.rope_table(offset + t);
         let at = Positions {
             offset,
@@ -261,7 +260,45 @@ impl Decoder {
         if let Some(cache) = cache {
             cache.advance(t);
         }
+        let (_b, text) = ids.dims2()?;
+        if text < t {
+            x = pass.ops.narrow(&x, 1, t - text, text)?;
+        }
         self.norm.forward(&x, pass)
+    }
+
+    /// What the first block reads: a soft prompt where `offset` is 0, then the tokens.
+    ///
+    /// # Shapes
+    /// `ids [B, T]` → `[B, P + T, C]`, P being 0 behind cached tokens.
+    fn embedded(&self, ids: &Tensor, offset: usize, cached: bool, pass: &Pass) -> Result<Tensor> {
+        let (b, t) = ids.dims2()?;
+        let prompt = self.soft_prompt.as_ref().filter(|_| offset == 0);
+        let t = t + prompt.map_or(0, |_| self.virtual_tokens());
+        let context = self.config.max_position_embeddings;
+        if offset + t > context {
+            let problem = format!("{} tokens do not fit the context of {context}", offset + t);
+            return Err(Error::input("context", problem));
+        }
+        if let Some(segments) = pass.segments()
+            && (cached || segments.shape() != (b, t))
+        {
+            let problem = format!("expected those of [B={b}, T={t}], and no cache beside them");
+            return Err(Error::input("segments", problem));
+        }
+        let mut x = pass
+            .ops
+            .embedding(&self.embedding, ids)?
+            .to_dtype(self.dtype)?;
+        if let Some(prompt) = prompt {
+            x = pass.ops.prepend(prompt, &x)?;
+        }
+        if let Some(table) = &self.positions {
+            let positions = position_ids((b, t), offset, pass, ids.device())?;
+            let placed = pass.ops.embedding(table, &positions)?;
+            x = pass.ops.add(&x, &placed.to_dtype(self.dtype)?)?;
+        }
+        pass.dropout(&x, self.config.dropout.embedding)
     }
 
     /// Scores of every token of the vocabulary.
@@ -290,6 +327,22 @@ impl Decoder {
         let hidden = self.hidden(ids, None, pass)?;
         pass.ops
             .linear_cross_entropy(&hidden, self.head.packed(), targets, scale)
+    }
+
+    /// The token embedding.
+    ///
+    /// # Shapes
+    /// `[V, C]`.
+    pub(crate) fn embedding(&self) -> &Tensor {
+        &self.embedding
+    }
+
+    /// Reads the rows of `prompt` before every text from now on; `None` reads texts alone.
+    ///
+    /// # Shapes
+    /// `prompt [P, C]`.
+    pub(crate) fn set_soft_prompt(&mut self, prompt: Option<Tensor>) {
+        self.soft_prompt = prompt;
     }
 
     /// The table of at least `positions` rows. It doubles when it is too short, so that a long

@@ -126,6 +126,14 @@ pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 }
 
 pub(super) fn cross_entropy(logits: &Tensor, targets: &[i64], scale: f64) -> Result<Tensor> {
+    Ok((row_losses(logits, targets)?.sum_all()? * scale)?)
+}
+
+/// −log p(target) of each row, 0 where it is ignored.
+///
+/// # Shapes
+/// `logits [N, V]`, `targets` of length N → `[N]`.
+pub(super) fn row_losses(logits: &Tensor, targets: &[i64]) -> Result<Tensor> {
     let (n, _v) = logits.dims2()?;
     let device = logits.device();
     let counts: Vec<f32> = targets
@@ -141,7 +149,7 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: &[i64], scale: f64) -> Res
     let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?.detach())?;
     let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;
     let loss = (log_sum - shifted.gather(&ids, 1)?)?.squeeze(1)?;
-    Ok(((loss * counts)?.sum_all()? * scale)?)
+    Ok((loss * counts)?)
 }
 
 pub(super) fn dropout(x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {

@@ -33,10 +33,38 @@ pub(super) fn check_targets(logits: &Tensor, targets: &[i64]) -> Result<()> {
     }
 }
 
+/// How much the rows count.
+enum Weights {
+    /// All alike: the loss is this times the sum.
+    Same(f64),
+    /// Each by itself in the gradient; and the value of the loss, which the caller knows.
+    Each(Vec<f64>, f64),
+}
+
+impl Weights {
+    fn value(&self, losses: &[f64]) -> f64 {
+        match self {
+            Self::Same(scale) => losses.iter().sum::<f64>() * scale,
+            Self::Each(_, value) => *value,
+        }
+    }
+
+    /// The weight of each of `n` rows, times `upstream`.
+    fn factors<E: Real>(&self, n: usize, upstream: f64) -> Vec<E> {
+        match self {
+            Self::Same(scale) => vec![E::from_f64(scale * upstream); n],
+            Self::Each(weights, _) => {
+                let factor = |weight: &f64| E::from_f64(weight * upstream);
+                weights.iter().map(factor).collect()
+            }
+        }
+    }
+}
+
 struct CrossEntropy<E> {
     /// Per row of logits; `None` is ignored.
     targets: Vec<Option<usize>>,
-    scale: f64,
+    weights: Weights,
     rows: OnceLock<Vec<RowSoftmax<E>>>,
 }
 
@@ -52,12 +80,10 @@ impl<E: Real> CustomOp1 for CrossEntropy<E> {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let _span = span(NAME, || Cost::touch::<E>(layout.shape().elem_count()));
         let (_n, v) = layout.shape().dims2()?;
-        let (sum, rows) = kernel::forward(&values::<E>(logits, layout)?, v, &self.targets);
+        let (losses, rows) = kernel::forward(&values::<E>(logits, layout)?, v, &self.targets);
         let _ = self.rows.set(rows);
-        Ok(output(
-            vec![E::from_f64(sum * self.scale)],
-            &Shape::from(()),
-        ))
+        let loss = E::from_f64(self.weights.value(&losses));
+        Ok(output(vec![loss], &Shape::from(())))
     }
 
     fn bwd(
@@ -69,11 +95,12 @@ impl<E: Real> CustomOp1 for CrossEntropy<E> {
         let _span = span("cross_entropy backward", || {
             Cost::touch::<E>(2 * logits.elem_count())
         });
-        let (_n, v) = logits.dims2()?;
+        let (n, v) = logits.dims2()?;
         let rows = saved(&self.rows, NAME)?;
-        let factor = self.scale * upstream.to_scalar::<E>()?.to_f64();
-        let dlogits = with_values([logits], |[logits]| {
-            Ok(kernel::backward(logits, v, &self.targets, rows, factor))
+        let upstream = upstream.to_scalar::<E>()?.to_f64();
+        let factors = self.weights.factors::<E>(n, upstream);
+        let dlogits = with_values::<E, _, 1>([logits], |[logits]| {
+            Ok(kernel::backward(logits, v, &self.targets, rows, &factors))
         })?;
         gradient(dlogits, logits)
     }
@@ -86,23 +113,62 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: &[i64], scale: f64) -> Res
             format!("scale is {scale}, expected a finite number"),
         ));
     }
+    apply(logits, targets, Weights::Same(scale))
+}
+
+/// A loss of value `value` whose gradient is that of `Σ −weight · log softmax(logits)[target]`.
+///
+/// # Shapes
+/// `logits [N, V]`, checked `targets` and `weights` of length N → a scalar.
+pub(super) fn weighted(
+    logits: &Tensor,
+    targets: &[i64],
+    weights: Vec<f64>,
+    value: f64,
+) -> Result<Tensor> {
+    apply(logits, targets, Weights::Each(weights, value))
+}
+
+/// `log softmax(logits)[target]` of each row, 0 where it is ignored; no part of the graph.
+///
+/// # Shapes
+/// `logits [N, V]`, checked `targets` of length N → length N.
+pub(super) fn log_probs(logits: &Tensor, targets: &[i64]) -> Result<Vec<f64>> {
+    fn of<E: Real>(logits: &Tensor, targets: &[i64]) -> Result<Vec<f64>> {
+        let (_n, v) = logits.dims2()?;
+        let targets = rows_of(targets);
+        let losses = with_values::<E, _, 1>([logits], |[logits]| {
+            Ok(kernel::forward(logits, v, &targets).0)
+        })?;
+        Ok(losses.into_iter().map(|loss| 0.0 - loss).collect())
+    }
     match float_type(NAME, &[logits])? {
-        DType::F32 => apply::<f32>(logits, targets, scale),
-        _ => apply::<f64>(logits, targets, scale),
+        DType::F32 => of::<f32>(logits, targets),
+        _ => of::<f64>(logits, targets),
     }
 }
 
-fn apply<E: Real>(logits: &Tensor, targets: &[i64], scale: f64) -> Result<Tensor> {
-    let targets = targets
-        .iter()
-        .map(|&target| usize::try_from(target).ok())
-        .collect();
-    Ok(tape::apply1(
-        logits,
-        CrossEntropy::<E> {
+fn rows_of(targets: &[i64]) -> Vec<Option<usize>> {
+    let row = |&target: &i64| usize::try_from(target).ok();
+    targets.iter().map(row).collect()
+}
+
+fn apply(logits: &Tensor, targets: &[i64], weights: Weights) -> Result<Tensor> {
+    fn of<E: Real>(
+        logits: &Tensor,
+        targets: Vec<Option<usize>>,
+        weights: Weights,
+    ) -> Result<Tensor> {
+        let op = CrossEntropy::<E> {
             targets,
-            scale,
+            weights,
             rows: OnceLock::new(),
-        },
-    )?)
+        };
+        Ok(tape::apply1(logits, op)?)
+    }
+    let targets = rows_of(targets);
+    match float_type(NAME, &[logits])? {
+        DType::F32 => of::<f32>(logits, targets, weights),
+        _ => of::<f64>(logits, targets, weights),
+    }
 }

@@ -6,23 +6,85 @@
 //! hidden states and of the head are kept. The loss is a sum over rows, so its gradient is the
 //! sum of the groups' gradients; the backward pass of the node multiplies it by what comes from
 //! above.
+//!
+//! A loss that is another function of the rows ([`super::log_prob_loss`]) goes the same way, with a
+//! weight for each row and a value that its caller knows.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor, Var};
 
-use super::{Ops, PackedWeight, tape};
+use super::log_prob_loss::LogProbLoss;
+use super::{Ops, PackedWeight, cross_entropy, tape};
 use crate::{Error, Result};
 
 /// The most logits that exist at once: 32 MiB of f32.
-const MOST_LOGITS: usize = 8 << 20;
+pub(super) const MOST_LOGITS: usize = 8 << 20;
+
+/// How the rows make the loss.
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// This times the sum of `−log p`.
+    Same(f64),
+    /// As a function of all `log p` that was computed before.
+    Known(&'a LogProbLoss),
+}
 
 /// As [`Ops::linear_cross_entropy`], with at most `most` logits at once.
 pub(super) fn head_loss(
     hidden: &Tensor,
     head: &PackedWeight,
     targets: &[i64],
-    scale: f64,
+    how: Rows,
     most: usize,
 ) -> Result<Tensor> {
+    let rows = rows_of(hidden, head, targets)?;
+    let group = Group {
+        head,
+        how,
+        wanted: [hidden, head.tensor()].map(Tensor::track_op),
+    };
+    let per_group = rows_per_group(head, most)?;
+    // A head that is itself computed from variables keeps the whole path.
+    let whole = group.wanted[1] && !head.tensor().is_variable();
+    if targets.len() <= per_group || whole {
+        return group.loss(&rows, targets, 0);
+    }
+    let rows_alone = rows.detach();
+    let mut sums = Sums::default();
+    for (index, targets) in targets.chunks(per_group).enumerate() {
+        let first = index * per_group;
+        let rows = rows_alone.narrow(0, first, targets.len())?;
+        sums.add(&group, &rows, targets, first)?;
+    }
+    sums.node(&rows, &group)
+}
+
+/// `log p(target)` of every row, 0 where it is ignored, with at most `most` logits at once; no part
+/// of the graph.
+pub(super) fn log_probs(
+    hidden: &Tensor,
+    head: &PackedWeight,
+    targets: &[i64],
+    most: usize,
+) -> Result<Vec<f64>> {
+    let rows = rows_of(&hidden.detach(), head, targets)?;
+    let per_group = rows_per_group(head, most)?;
+    let mut all = Vec::with_capacity(targets.len());
+    for (index, targets) in targets.chunks(per_group).enumerate() {
+        let rows = rows.narrow(0, index * per_group, targets.len())?;
+        // A recording of its own: a head that trains must not keep these logits alive.
+        let (logits, _forgotten) = tape::record(|| Ops::Fused.packed_linear(&rows, head, None));
+        let logits = logits?.detach();
+        cross_entropy::check_targets(&logits, targets)?;
+        all.extend(cross_entropy::log_probs(&logits, targets)?);
+    }
+    Ok(all)
+}
+
+/// The hidden states as rows, one for each target.
+///
+/// # Shapes
+/// `hidden [.., C]`, `head [V, C]` → `[N, C]`.
+fn rows_of(hidden: &Tensor, head: &PackedWeight, targets: &[i64]) -> Result<Tensor> {
     let (v, c) = head.tensor().dims2()?;
     let n = hidden.elem_count() / c.max(1);
     if hidden.dims().last() != Some(&c) || targets.len() != n {
@@ -30,39 +92,32 @@ pub(super) fn head_loss(
         let problem = format!("hidden states {dims:?} and {targets} targets, head [{v}, {c}]");
         return Err(Error::input("loss", problem));
     }
-    let group = Group {
-        head,
-        scale,
-        wanted: [hidden, head.tensor()].map(Tensor::track_op),
-    };
-    let rows = tape::reshape(hidden, (n, c))?;
-    let per_group = (most / v.max(1)).max(1);
-    // A head that is itself computed from variables keeps the whole path.
-    let whole = group.wanted[1] && !head.tensor().is_variable();
-    if n <= per_group || whole {
-        return group.loss(&rows, targets);
-    }
-    let rows_alone = rows.detach();
-    let mut sums = Sums::default();
-    for (index, targets) in targets.chunks(per_group).enumerate() {
-        let rows = rows_alone.narrow(0, index * per_group, targets.len())?;
-        sums.add(&group, &rows, targets)?;
-    }
-    sums.node(&rows, &group)
+    Ok(tape::reshape(hidden, (n, c))?)
+}
+
+fn rows_per_group(head: &PackedWeight, most: usize) -> Result<usize> {
+    Ok((most / head.tensor().dim(0)?.max(1)).max(1))
 }
 
 /// What all groups of rows share.
 struct Group<'a> {
     head: &'a PackedWeight,
-    scale: f64,
+    how: Rows<'a>,
     /// Whether hidden states and head get gradients.
     wanted: [bool; 2],
 }
 
 impl Group<'_> {
-    fn loss(&self, rows: &Tensor, targets: &[i64]) -> Result<Tensor> {
+    /// The loss of the rows from `first` on; with known slopes, that of all rows.
+    fn loss(&self, rows: &Tensor, targets: &[i64], first: usize) -> Result<Tensor> {
         let logits = Ops::Fused.packed_linear(rows, self.head, None)?;
-        Ops::Fused.cross_entropy(&logits, targets, self.scale)
+        match self.how {
+            Rows::Same(scale) => Ops::Fused.cross_entropy(&logits, targets, scale),
+            Rows::Known(known) => {
+                let weights = known.weights(first, targets.len());
+                cross_entropy::weighted(&logits, targets, weights, known.value)
+            }
+        }
     }
 }
 
@@ -77,11 +132,11 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, group: &Group, rows: &Tensor, targets: &[i64]) -> Result<()> {
+    fn add(&mut self, group: &Group, rows: &Tensor, targets: &[i64], first: usize) -> Result<()> {
         let rows = Var::from_tensor(rows)?;
         let (loss, tape) = tape::record(|| match group.wanted {
-            [false, _] => group.loss(&rows.as_detached_tensor(), targets),
-            _ => group.loss(&rows, targets),
+            [false, _] => group.loss(&rows.as_detached_tensor(), targets, first),
+            _ => group.loss(&rows, targets, first),
         });
         let loss = loss?;
         if loss.track_op() {
@@ -94,9 +149,10 @@ impl Sums {
             };
         }
         let loss = loss.detach();
-        self.loss = Some(match self.loss.take() {
-            Some(sum) => (sum + loss)?,
-            None => loss,
+        self.loss = Some(match (self.loss.take(), group.how) {
+            (Some(sum), Rows::Same(_)) => (sum + loss)?,
+            // Each group says the value of all.
+            _ => loss,
         });
         Ok(())
     }
@@ -197,7 +253,7 @@ pub(super) fn fused(
     targets: &[i64],
     scale: f64,
 ) -> Result<Tensor> {
-    head_loss(hidden, head, targets, scale, MOST_LOGITS)
+    head_loss(hidden, head, targets, Rows::Same(scale), MOST_LOGITS)
 }
 
 #[cfg(test)]
@@ -245,7 +301,7 @@ mod tests {
             let weight = PackedWeight::new(w);
             let run = |most| {
                 let (loss, tape) = tape::record(|| {
-                    let loss = head_loss(&h, &weight, &targets, 0.2, most).unwrap();
+                    let loss = head_loss(&h, &weight, &targets, Rows::Same(0.2), most).unwrap();
                     // Something above the loss: the node must pass it on.
                     Ops::Fused.scale(&loss, 3.0).unwrap()
                 });
@@ -277,12 +333,13 @@ mod tests {
         let head = PackedWeight::new(numbers(V, C, 0.7));
         let loss = |most| {
             let hidden = numbers(N, C, 0.1).reshape((3, 3, C)).unwrap();
-            head_loss(&hidden, &head, &[1; N], 1.0, most).unwrap()
+            head_loss(&hidden, &head, &[1; N], Rows::Same(1.0), most).unwrap()
         };
         assert!(!loss(V).track_op());
         assert!(difference(&loss(V), &loss(usize::MAX)) <= ROUNDING * 100.0);
         assert_eq!(loss(V).dtype(), DType::F64);
-        let bad = head_loss(&numbers(N, C + 1, 0.1), &head, &[1; N], 1.0, V).unwrap_err();
+        let bad =
+            head_loss(&numbers(N, C + 1, 0.1), &head, &[1; N], Rows::Same(1.0), V).unwrap_err();
         assert!(bad.to_string().contains("head [7, 5]"), "{bad}");
     }
 }

@@ -10,6 +10,7 @@ use llm_core::model::Decoder;
 use llm_core::nn::Pass;
 use llm_core::ops::{IGNORE_INDEX, Ops, record};
 use llm_core::params::{Mode, Parameters};
+use llm_core::soft_prompt;
 
 use crate::cases::{largest, largest_difference};
 use crate::formula;
@@ -282,4 +283,20 @@ fn adapter_gradients_are_those_of_the_loss() {
     check("qwen3 with LoRA and dropout", &model, &parameters, |ops| {
         Pass::train(ops, 9)
     });
+}
+
+/// Only the vectors before the text are trained; learned positions and rotated ones move with them.
+#[test]
+fn soft_prompt_gradients_are_those_of_the_loss() {
+    for family in ["gpt2", "qwen3"] {
+        let (mut model, _) = decoder(family, true, Mode::Frozen);
+        let parameters = soft_prompt::attach(&mut model, 2, SEED).unwrap();
+        assert_eq!(parameters.count(), 2 * model.config().hidden_size);
+        check(
+            &format!("{family} with a soft prompt"),
+            &model,
+            &parameters,
+            Pass::eval,
+        );
+    }
 }

@@ -69,6 +69,8 @@ mod packed;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]
+mod soft_prompt;
+#[cfg(test)]
 mod text_bpe;
 #[cfg(test)]
 mod text_chars;

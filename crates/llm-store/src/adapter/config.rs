@@ -74,20 +74,7 @@ impl AdapterConfig {
     /// Not JSON, another adapter type than LoRA, a value out of its range, or a feature that
     /// changes the arithmetic and is not here.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let parsed = unique_keys::<_, Value>(&mut deserializer);
-        let keys = parsed
-            .and_then(|keys| deserializer.end().map(|()| keys))
-            .map_err(|error| {
-                Error::malformed(
-                    path,
-                    format!(
-                        "is not an adapter's configuration: {}",
-                        printable(&error.to_string())
-                    ),
-                )
-            })?;
-        let keys = Keys { path, keys };
+        let keys = Keys::parse(path, text)?;
         keys.refuse_other_arithmetic()?;
         let lora = LoraConfig {
             r: keys.rank()?,
@@ -154,17 +141,37 @@ impl AdapterConfig {
 }
 
 /// The parsed object, with the file's name for messages.
-struct Keys<'a> {
+pub(super) struct Keys<'a> {
     path: &'a Path,
     keys: BTreeMap<String, Value>,
 }
 
-impl Keys<'_> {
-    fn get(&self, key: &str) -> &Value {
+impl<'a> Keys<'a> {
+    /// Parses the text of `path`.
+    pub(super) fn parse(path: &'a Path, text: &str) -> Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let parsed = unique_keys::<_, Value>(&mut deserializer);
+        let keys = parsed
+            .and_then(|keys| deserializer.end().map(|()| keys))
+            .map_err(|error| {
+                Error::malformed(
+                    path,
+                    format!(
+                        "is not an adapter's configuration: {}",
+                        printable(&error.to_string())
+                    ),
+                )
+            })?;
+        Ok(Self { path, keys })
+    }
+
+    /// The value of a key; null where it is absent.
+    pub(super) fn get(&self, key: &str) -> &Value {
         self.keys.get(key).unwrap_or(&Value::Null)
     }
 
-    fn bad(&self, key: &str, expected: &str) -> Error {
+    /// A value that cannot be.
+    pub(super) fn bad(&self, key: &str, expected: &str) -> Error {
         let value = printable(&self.get(key).to_string());
         Error::malformed(
             self.path,
@@ -172,7 +179,8 @@ impl Keys<'_> {
         )
     }
 
-    fn unsupported(&self, key: &str) -> Error {
+    /// A value that asks for what is not here.
+    pub(super) fn unsupported(&self, key: &str) -> Error {
         let value = printable(&self.get(key).to_string());
         Error::Unsupported {
             path: self.path.to_path_buf(),
@@ -197,7 +205,8 @@ impl Keys<'_> {
         }
     }
 
-    fn text(&self, key: &str) -> Result<Option<String>> {
+    /// A text, if there is one.
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>> {
         match self.get(key) {
             Value::Null => Ok(None),
             Value::String(text) => Ok(Some(text.clone())),

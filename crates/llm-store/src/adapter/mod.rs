@@ -1,4 +1,5 @@
-//! LoRA adapters in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`.
+//! LoRA adapters in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`. Soft prompts
+//! have the same files ([`SoftPrompt`]); [`Tuned`] is whichever a folder holds.
 //!
 //! Tensors are called `base_model.model.<module>.lora_A.weight` `[R, I]` and
 //! `….lora_B.weight` `[O, R]`, where `<module>` is the projection's path in the base model, and
@@ -6,6 +7,8 @@
 //! `[O]`. What PEFT writes loads here and the other way round.
 
 mod config;
+mod soft_prompt;
+mod tuned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,6 +16,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Tensor};
 
 pub use config::AdapterConfig;
+pub use soft_prompt::SoftPrompt;
+pub use tuned::Tuned;
 
 use crate::atomic::FolderWriter;
 use crate::files::{inside, read_text};
@@ -99,19 +104,9 @@ impl Adapter {
 /// A file is missing or malformed, a feature of PEFT that this code lacks (by its key), tensors
 /// that do not belong to the configuration, NaN or infinity.
 pub fn read(folder: &Path) -> Result<Adapter> {
-    let config_path = existing(folder, CONFIG_FILE, "an adapter's configuration")?;
-    let text = read_text(&config_path, "an adapter's configuration")?;
+    let (config_path, text) = config_text(folder)?;
     let config = AdapterConfig::parse(&config_path, &text)?;
-    if !folder.join(WEIGHTS_FILE).exists() && folder.join("adapter_model.bin").exists() {
-        let path = folder.join("adapter_model.bin");
-        let hint = "load it with PEFT and save it again: model.save_pretrained('NEW')".into();
-        return Err(Error::Format {
-            path,
-            format: "pickle",
-            hint,
-        });
-    }
-    let path = existing(folder, WEIGHTS_FILE, "an adapter's weights")?;
+    let path = weights(folder)?;
     let file = SafetensorsFile::open(&path)?;
     let mut tensors = BTreeMap::new();
     for name in file.header().tensors.keys() {
@@ -126,6 +121,27 @@ pub fn read(folder: &Path) -> Result<Adapter> {
     Ok(adapter)
 }
 
+/// The configuration of an adapter's folder: where it is and what it says.
+fn config_text(folder: &Path) -> Result<(PathBuf, String)> {
+    let path = existing(folder, CONFIG_FILE, "an adapter's configuration")?;
+    let text = read_text(&path, "an adapter's configuration")?;
+    Ok((path, text))
+}
+
+/// Where the weights of an adapter's folder are; an older format is refused with what to do.
+fn weights(folder: &Path) -> Result<PathBuf> {
+    if !folder.join(WEIGHTS_FILE).exists() && folder.join("adapter_model.bin").exists() {
+        let path = folder.join("adapter_model.bin");
+        let hint = "load it with PEFT and save it again: model.save_pretrained('NEW')".into();
+        return Err(Error::Format {
+            path,
+            format: "pickle",
+            hint,
+        });
+    }
+    existing(folder, WEIGHTS_FILE, "an adapter's weights")
+}
+
 /// Writes an adapter folder, whole or not at all.
 ///
 /// # Errors
@@ -137,10 +153,20 @@ pub fn write(
     tensors: &BTreeMap<String, Tensor>,
     overwrite: bool,
 ) -> Result<()> {
+    check(&folder.join(WEIGHTS_FILE), config, tensors)?;
+    write_files(folder, &config.to_json(), tensors, overwrite)
+}
+
+/// Writes the two files of a folder in PEFT's layout, whole or not at all.
+fn write_files(
+    folder: &Path,
+    config: &str,
+    tensors: &BTreeMap<String, Tensor>,
+    overwrite: bool,
+) -> Result<()> {
     let path = folder.join(WEIGHTS_FILE);
-    check(&path, config, tensors)?;
     let writer = FolderWriter::create(folder, overwrite)?;
-    writer.write(CONFIG_FILE, config.to_json().as_bytes())?;
+    writer.write(CONFIG_FILE, config.as_bytes())?;
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
     writer.write_with(WEIGHTS_FILE, |file| {
         write_safetensors(&path, file, tensors, &metadata)

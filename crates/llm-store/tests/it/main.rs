@@ -21,4 +21,6 @@ mod quant;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
+mod soft_prompt;
+#[cfg(test)]
 mod support;

@@ -27,6 +27,7 @@ pub use parse::Settings;
 
 use crate::batching::{BatchSettings, Batching};
 use crate::data::DataFormat;
+use crate::objective::{Dpo, Grpo, LossType};
 use crate::optimizer::AdamWConfig;
 use crate::schedule::{Schedule, ScheduleKind};
 
@@ -39,6 +40,34 @@ pub enum Method {
     Lora,
     /// Every weight.
     Full,
+    /// A soft prompt before every text; the base stays as it is.
+    Prompt,
+    /// Direct preference optimization: answers that were chosen against answers that were not.
+    Dpo,
+    /// Group relative policy optimization: answers that a check rewards.
+    Grpo,
+}
+
+/// What `dpo` and `grpo` train.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// Low-rank adapters.
+    #[default]
+    Lora,
+    /// Every weight.
+    Full,
+}
+
+/// Which tensors a run changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trained {
+    /// Low-rank adapters beside a frozen base.
+    Adapter,
+    /// The vectors of a soft prompt before a frozen base.
+    Prompt,
+    /// Every weight of the model.
+    All,
 }
 
 /// How a prompt becomes tokens.
@@ -64,8 +93,36 @@ pub struct TrainConfig {
     pub model_config: Option<PathBuf>,
     /// A folder with `tokenizer.json`, when it is not the model's own.
     pub tokenizer: Option<PathBuf>,
-    /// `lora` or `full`; a new model is always trained in full.
+    /// `lora`, `full`, `prompt`, `dpo` or `grpo`; a new model is always trained in full.
     pub method: Method,
+    /// What `dpo` and `grpo` train: `lora` or `full`. Both run without dropout, since they compare
+    /// probabilities.
+    pub policy: Policy,
+
+    /// P, the vectors of the soft prompt of `prompt`.
+    pub num_virtual_tokens: usize,
+
+    /// β: how close `dpo` and `grpo` stay to the model that they start from. Not set it is 0.1 for
+    /// `dpo` (the factor on the log-ratios) and 0 for `grpo` (the weight of the KL term).
+    pub beta: Option<f64>,
+    /// The share of pairs of `dpo` that are taken to be labelled the wrong way round.
+    pub label_smoothing: f64,
+    /// Answers of `grpo` to each prompt of a step: the group that an answer is compared with.
+    pub num_generations: usize,
+    /// The longest answer of `grpo`, in tokens.
+    pub max_completion_length: usize,
+    /// Divides the logits where `grpo` draws and rates answers.
+    pub temperature: f64,
+    /// Ratios of `grpo` are clipped to 1 − ε …
+    pub epsilon: f64,
+    /// … and 1 + this; ε if not set.
+    pub epsilon_high: Option<f64>,
+    /// Optimizer steps of `grpo` on the same answers.
+    pub num_iterations: u64,
+    /// How `grpo` weighs tokens: `grpo`, `bnpo` or `dr_grpo`.
+    pub loss_type: LossType,
+    /// Whether `grpo` divides advantages by the standard deviation of their group.
+    pub scale_rewards: bool,
 
     /// A data file, a folder, or a path with `*`, `?` and `**`: `data/**/train-*.jsonl`.
     pub dataset_path: PathBuf,
@@ -94,7 +151,7 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// Stop after this many steps instead.
     pub max_steps: Option<u64>,
-    /// Rows of a micro-batch.
+    /// Rows of a micro-batch; for `dpo` pairs, for `grpo` prompts with all their answers.
     pub batch_size: usize,
     /// The highest learning rate.
     pub lr: f64,
@@ -191,6 +248,7 @@ pub struct TrainConfig {
 }
 
 impl Default for TrainConfig {
+    #[expect(clippy::too_many_lines, reason = "a list: one line for each key")]
     fn default() -> Self {
         let adam = AdamWConfig::default();
         let targets = ["q_proj", "k_proj", "v_proj"].map(str::to_owned).to_vec();
@@ -199,6 +257,18 @@ impl Default for TrainConfig {
             model_config: None,
             tokenizer: None,
             method: Method::Lora,
+            policy: Policy::Lora,
+            num_virtual_tokens: 20,
+            beta: None,
+            label_smoothing: 0.0,
+            num_generations: 8,
+            max_completion_length: 256,
+            temperature: 1.0,
+            epsilon: 0.2,
+            epsilon_high: None,
+            num_iterations: 1,
+            loss_type: LossType::Grpo,
+            scale_rewards: true,
             dataset_path: "./data".into(),
             dataset_pattern: "*.jsonl".into(),
             data_format: DataFormat::Auto,
@@ -256,9 +326,42 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Which tensors this run changes.
+    pub fn trained(&self) -> Trained {
+        match (self.method, self.policy) {
+            _ if self.model_config.is_some() => Trained::All,
+            (Method::Prompt, _) => Trained::Prompt,
+            (Method::Lora, _) | (Method::Dpo | Method::Grpo, Policy::Lora) => Trained::Adapter,
+            (Method::Full, _) | (Method::Dpo | Method::Grpo, Policy::Full) => Trained::All,
+        }
+    }
+
     /// Whether this run trains an adapter and not the model's own weights.
     pub fn trains_adapter(&self) -> bool {
-        self.method == Method::Lora && self.model_config.is_none()
+        self.trained() == Trained::Adapter
+    }
+
+    /// Whether the loss is that of the next token, and not one of preferences or rewards.
+    pub fn learns_tokens(&self) -> bool {
+        !matches!(self.method, Method::Dpo | Method::Grpo)
+    }
+
+    /// The loss of `dpo`.
+    pub fn dpo(&self) -> Dpo {
+        Dpo {
+            beta: self.beta.unwrap_or(0.1),
+            label_smoothing: self.label_smoothing,
+        }
+    }
+
+    /// The loss of `grpo`.
+    pub fn grpo(&self) -> Grpo {
+        Grpo {
+            beta: self.beta.unwrap_or(0.0),
+            epsilon: [self.epsilon, self.epsilon_high.unwrap_or(self.epsilon)],
+            loss_type: self.loss_type,
+            max_completion_length: self.max_completion_length,
+        }
     }
 
     /// The adapter's settings.
@@ -298,7 +401,11 @@ impl TrainConfig {
     /// The steps of a run over `rows` rows, see [`Plan::rows`](crate::batching::Plan::rows).
     pub fn total_steps(&self, rows: usize) -> u64 {
         let accumulation = self.gradient_accumulation_steps;
-        let each = crate::trainer::steps_per_epoch(rows, self.batch_size, accumulation);
+        let windows = crate::trainer::steps_per_epoch(rows, self.batch_size, accumulation);
+        let each = match self.method {
+            Method::Grpo => windows.saturating_mul(self.num_iterations),
+            _ => windows,
+        };
         self.max_steps.unwrap_or(each.saturating_mul(self.epochs))
     }
 

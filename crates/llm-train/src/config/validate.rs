@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::TrainConfig;
+use super::{Method, TrainConfig, Trained};
+use crate::batching::Batching;
 use crate::data::DataFormat;
 use crate::{Error, Result};
 
@@ -27,6 +28,9 @@ impl TrainConfig {
             ("logging_steps", self.logging_steps),
             ("max_steps", self.max_steps.unwrap_or(1)),
             ("pad_to_multiple_of", self.pad_to_multiple_of as u64),
+            ("num_virtual_tokens", self.num_virtual_tokens as u64),
+            ("num_iterations", self.num_iterations),
+            ("max_completion_length", self.max_completion_length as u64),
         ];
         const MOST: u64 = 1 << 30; // products of two stay inside 64 bits
         if let Some((key, value)) = counts.iter().find(|(_, n)| !(1..=MOST).contains(n)) {
@@ -47,10 +51,45 @@ impl TrainConfig {
             self.lora().validate()?;
         }
         self.validate_samples()?;
+        self.validate_method()?;
         match &self.sweep {
             Some(_) => crate::sweep::cells(self).map(|_| ()),
             None => Ok(()),
         }
+    }
+
+    /// What a method needs, and what it has no place for.
+    fn validate_method(&self) -> Result<()> {
+        const MOST_GENERATIONS: usize = 1 << 12;
+        let aligned = !self.learns_tokens();
+        if self.model_config.is_some() && (aligned || self.method == Method::Prompt) {
+            let problem = "makes a new model, expected `model_name`: this method starts from a \
+                           model that can already answer";
+            return bad("model_config", problem);
+        }
+        let packed = self.trained() == Trained::Prompt && self.batching == Batching::Packed;
+        let grouped = aligned && !matches!(self.batching, Batching::Dynamic | Batching::Fixed);
+        if packed || grouped || (self.method == Method::Grpo && self.batching != Batching::Dynamic)
+        {
+            return bad("batching", "is not possible with this method; `dynamic` is");
+        }
+        if aligned && self.data_format == DataFormat::Text {
+            return bad("data_format", "is text, which has no answers to compare");
+        }
+        if aligned && self.shuffle_answers {
+            return bad("shuffle_answers", "is for the methods that learn tokens");
+        }
+        if self.method == Method::Grpo && !(2..=MOST_GENERATIONS).contains(&self.num_generations) {
+            let problem = format!(
+                "is {}, expected 2 to {MOST_GENERATIONS}: answers are compared within a group",
+                self.num_generations
+            );
+            return bad("num_generations", problem);
+        }
+        if self.method == Method::Dpo && self.dpo().beta == 0.0 {
+            return bad("beta", "is 0, which makes every answer as good as another");
+        }
+        Ok(())
     }
 
     fn validate_samples(&self) -> Result<()> {
@@ -64,9 +103,15 @@ impl TrainConfig {
         Ok(())
     }
 
-    fn reals(&self) -> [(&'static str, f64, RangeInclusive<f64>); 10] {
+    fn reals(&self) -> [(&'static str, f64, RangeInclusive<f64>); 15] {
         const LEAST: f64 = f64::MIN_POSITIVE;
+        let high = self.epsilon_high.unwrap_or(self.epsilon);
         [
+            ("beta", self.beta.unwrap_or_default(), 0.0..=1e3),
+            ("label_smoothing", self.label_smoothing, 0.0..=0.499),
+            ("temperature", self.temperature, 1e-3..=100.0),
+            ("epsilon", self.epsilon, 0.0..=0.999),
+            ("epsilon_high", high, 0.0..=1e3),
             ("lr", self.lr, LEAST..=1e3),
             ("validation_fraction", self.validation_fraction, 0.0..=0.9),
             ("warmup_ratio", self.warmup_ratio, 0.0..=1.0),

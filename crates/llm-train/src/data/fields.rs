@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::{Map, Number, Value};
 
 /// The keys that rows are made of. Others are left alone.
-pub(crate) const KEYS: [&str; 7] = [
+pub(crate) const KEYS: [&str; 11] = [
     "prompt",
     "completion",
     "messages",
@@ -14,6 +14,10 @@ pub(crate) const KEYS: [&str; 7] = [
     "input",
     "output",
     "text",
+    "chosen",
+    "rejected",
+    "check",
+    "reference",
 ];
 /// Other keys that are remembered, for a message that says what was found.
 const MOST_OTHERS: usize = 8;

@@ -10,7 +10,9 @@
 //! `.jsonl` files hold one object a line, `.json` files one array of them; `.csv` and `.tsv` files
 //! name the keys in their first line, and so do the columns of `.parquet` files, which a program
 //! reads after [`install_table_reader`]. Rows are read one at a time ([`stream_rows`]), however
-//! large the file. Other keys of a row are left alone; a known key that stands twice is an error,
+//! large the file. Preferences (`{"prompt", "chosen", "rejected"}`) and questions with a check
+//! (`{"prompt", "check", "reference"}`) are rows with a judgement ([`read_pairs`],
+//! [`read_questions`]). Other keys of a row are left alone; a known key that stands twice is an error,
 //! since readers disagree on which of the two counts. A line that cannot be used stops the run
 //! with its file and number: a training set that silently shrinks is worse than one that does not
 //! start.
@@ -20,6 +22,7 @@ mod elements;
 mod exchange;
 pub(crate) mod fields;
 mod files;
+mod judged;
 mod lines;
 pub(crate) mod records;
 pub(crate) mod rows;
@@ -31,8 +34,10 @@ use serde::{Deserialize, Serialize};
 pub use documents::{DOCUMENT_SEPARATOR, Documents, read_documents, stream_documents};
 pub use exchange::exchange_answers;
 pub use files::find_files;
+pub use judged::{Pair, Question, read_pairs, read_questions};
 pub use lines::LONGEST_RECORD;
 pub use rows::{Message, Row, Rows, read_rows, stream_rows};
+pub(crate) use split::split_by;
 pub use split::{Split, overlap, split_rows};
 pub use tables::{TableReader, TableRows, install_table_reader};
 

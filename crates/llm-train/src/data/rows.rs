@@ -205,7 +205,7 @@ fn pair(prompt: String, completion: String) -> Vec<Message> {
 }
 
 /// The text of `key`.
-fn required(value: Option<Value>, key: &str) -> Result<String, String> {
+pub(super) fn required(value: Option<Value>, key: &str) -> Result<String, String> {
     match value {
         Some(Value::String(text)) if text.trim().is_empty() => Err(format!("`{key}` is empty")),
         Some(Value::String(text)) => Ok(text),
@@ -238,7 +238,7 @@ fn conversation(messages: Option<Value>) -> Result<Vec<Message>, String> {
     }
 }
 
-fn message(value: Value) -> Result<Message, String> {
+pub(super) fn message(value: Value) -> Result<Message, String> {
     let Value::Object(mut message) = value else {
         return Err(format!("is {}, expected an object", kind(&value)));
     };

@@ -25,6 +25,20 @@ pub struct Split {
 /// # Errors
 /// A fraction outside `0..1`, or one that leaves a part empty.
 pub fn split_rows(rows: Vec<Row>, fraction: f64, seed: u64) -> Result<Split> {
+    let (train, validation) = split_by(rows, fraction, seed, |row| row)?;
+    Ok(Split { train, validation })
+}
+
+/// As [`split_rows`] for things with a row: those to train on, and those held out.
+///
+/// # Errors
+/// As [`split_rows`].
+pub(crate) fn split_by<T>(
+    all: Vec<T>,
+    fraction: f64,
+    seed: u64,
+    row: impl Fn(&T) -> &Row,
+) -> Result<(Vec<T>, Vec<T>)> {
     if !(0.0..1.0).contains(&fraction) {
         return Err(Error::input(
             "validation_fraction",
@@ -32,18 +46,15 @@ pub fn split_rows(rows: Vec<Row>, fraction: f64, seed: u64) -> Result<Split> {
         ));
     }
     if fraction == 0.0 {
-        return Ok(Split {
-            train: rows,
-            validation: Vec::new(),
-        });
+        return Ok((all, Vec::new()));
     }
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (index, row) in rows.iter().enumerate() {
-        groups.entry(key(row)).or_default().push(index);
+    for (index, one) in all.iter().enumerate() {
+        groups.entry(key(row(one))).or_default().push(index);
     }
     let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
     groups.shuffle(&mut stream(seed, Purpose::Split));
-    let wanted = ((rows.len() as f64 * fraction).round() as usize).max(1);
+    let wanted = ((all.len() as f64 * fraction).round() as usize).max(1);
     let mut held = HashSet::new();
     // The last group always trains.
     for group in groups.iter().take(groups.len().saturating_sub(1)) {
@@ -56,16 +67,16 @@ pub fn split_rows(rows: Vec<Row>, fraction: f64, seed: u64) -> Result<Split> {
         let problem = "leaves no rows to hold out: all rows have the same prompt";
         return Err(Error::input("validation_fraction", problem));
     }
-    let mut split = Split::default();
-    for (index, row) in rows.into_iter().enumerate() {
+    let (mut train, mut validation) = (Vec::new(), Vec::new());
+    for (index, one) in all.into_iter().enumerate() {
         if held.contains(&index) {
-            &mut split.validation
+            &mut validation
         } else {
-            &mut split.train
+            &mut train
         }
-        .push(row);
+        .push(one);
     }
-    Ok(split)
+    Ok((train, validation))
 }
 
 /// The number of held-out rows whose prompt is also trained on.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
+use llm_core::device;
 use llm_core::generate::{GenerateConfig, generate};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
@@ -11,8 +12,8 @@ use llm_core::ops::Ops;
 use llm_core::params::Mode;
 use llm_core::sample::SamplerConfig;
 use llm_core::text::stream::Utf8Stream;
-use llm_core::{device, lora};
 use llm_store::ModelFolder;
+use llm_store::adapter::Tuned;
 
 use super::config::EvalConfig;
 use crate::batch::collate;
@@ -53,11 +54,7 @@ impl Named {
         }
         let named = match &config.base_model {
             Some(base) => Some(base.clone()),
-            None => {
-                llm_store::adapter::read(folder)?
-                    .config
-                    .base_model_name_or_path
-            }
+            None => Tuned::read(folder)?.base().map(str::to_owned),
         };
         let model = named.filter(|name| !name.is_empty()).ok_or_else(|| {
             Error::file(
@@ -119,8 +116,7 @@ impl Subject {
         codec.tokenizer.check_vocab(folder.config.vocab_size)?;
         let mut digest = llm_store::hash::folder_digest(base)?;
         if let Some(path) = adapter {
-            let adapter = llm_store::adapter::read(path)?;
-            lora::attach(&mut model, &adapter.config.lora, 0)?.assign(&adapter.tensors)?;
+            Tuned::read(path)?.put_on(&mut model)?;
             digest = format!("{digest}+{}", llm_store::hash::folder_digest(path)?);
         }
         let mut stop_tokens = codec.stop_tokens().to_vec();
@@ -144,7 +140,7 @@ impl Subject {
 
     /// The most tokens that the model reads.
     pub fn context(&self) -> usize {
-        self.model.config().max_position_embeddings
+        self.model.context()
     }
 
     /// `Σ −log p` over the supervised tokens of one example, in nats.

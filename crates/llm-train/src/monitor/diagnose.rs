@@ -11,6 +11,7 @@ use super::failure::{Failure, Kind};
 use super::record::Record;
 use super::rules::{LARGE_GRADIENT, Rule, Warning, Watch};
 use super::sabotage::Fault;
+use crate::config::Method;
 use crate::observe::LogRow;
 use crate::step::StepReport;
 
@@ -59,7 +60,11 @@ pub fn diagnose(record: &Record) -> Diagnosis {
     findings.extend(passed_over(record));
     findings.extend(killed_by_memory(record));
     let mut warnings = record.warnings.clone();
-    warnings.extend(seen_again(&record.rows));
+    let method = record
+        .config
+        .as_ref()
+        .map_or_else(Method::default, |config| config.method);
+    warnings.extend(seen_again(&record.rows, method));
     findings.extend(seen(&warnings, record));
     // One fault may be found in several ways: the first has the most weight.
     let mut names = Vec::new();
@@ -77,8 +82,8 @@ pub fn diagnose(record: &Record) -> Diagnosis {
 }
 
 /// What the rules say to the rows of a log, each as if it were a step.
-fn seen_again(rows: &[LogRow]) -> Vec<Warning> {
-    let mut watch = Watch::rows();
+fn seen_again(rows: &[LogRow], method: Method) -> Vec<Warning> {
+    let mut watch = Watch::rows().of_method(method);
     rows.iter()
         .flat_map(|row| {
             let mut warnings = watch.step(&StepReport {

@@ -12,6 +12,7 @@ use super::template::Form;
 use crate::Result;
 use crate::audit::with_stand_ins;
 use crate::batch::{Batch, collate};
+use crate::config::Trained;
 use crate::evaluate::{example_losses, mean_loss};
 use crate::labels::Example;
 use crate::model::LanguageModel;
@@ -27,9 +28,14 @@ const SAME_SUM_HALF: f64 = 2e-2;
 
 /// Everything that the settings train is among the parameters.
 pub(super) fn all_is_trained(session: &Session) -> Result<Found> {
-    let missing = match session.config.trains_adapter() {
-        true => missing_adapters(session),
-        false => {
+    let missing = match session.config.trained() {
+        Trained::Adapter => missing_adapters(session),
+        Trained::Prompt => {
+            let name = llm_core::soft_prompt::NAME;
+            let found = session.parameters.get(name).is_some();
+            (!found).then(|| name.to_owned())
+        }
+        Trained::All => {
             let all = session.model.named_tensors()?;
             let missing = all
                 .keys()

@@ -9,13 +9,14 @@ use std::str::FromStr;
 use candle_core::{Tensor, Var};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
-use llm_core::ops::{IGNORE_INDEX, Ops};
+use llm_core::ops::{IGNORE_INDEX, OfLogProbs, Ops};
 use llm_core::params::Parameters;
 use llm_core::rng::{Purpose, stream};
 use rand::Rng;
 
 use crate::batch::Batch;
 use crate::batching::Plan;
+use crate::config::Method;
 use crate::dataset::Dataset;
 use crate::labels::Example;
 use crate::model::LanguageModel;
@@ -172,6 +173,11 @@ impl FromStr for Fault {
 /// # Errors
 /// A session that the fault does not fit, with what it needs.
 pub fn plant(session: &mut Session, fault: Fault) -> Result<()> {
+    let known = matches!(session.config.method, Method::Lora | Method::Full);
+    if !known && fault != Fault::UnknownKey {
+        let problem = "is not lora or full, whose runs faults are planted in";
+        return Err(Error::input("sabotage: `method`", problem));
+    }
     session.monitor.fault = Some(fault);
     match fault {
         Fault::DetachedParameter => detach(session)?,
@@ -341,6 +347,25 @@ impl LanguageModel for Planted<'_> {
             }
             _ => self.model.loss(batch, pass, scale),
         }
+    }
+
+    fn log_probs(
+        &self,
+        batch: &Batch,
+        temperature: f64,
+        pass: &Pass,
+    ) -> llm_core::Result<Vec<f64>> {
+        LanguageModel::log_probs(self.model, batch, temperature, pass)
+    }
+
+    fn log_prob_loss(
+        &self,
+        batch: &Batch,
+        temperature: f64,
+        pass: &Pass,
+        loss: &mut OfLogProbs,
+    ) -> llm_core::Result<Tensor> {
+        LanguageModel::log_prob_loss(self.model, batch, temperature, pass, loss)
     }
 }
 

@@ -59,7 +59,7 @@ impl<'a> Monitor<'a> {
             system: JsonLines::append(&run.path.join(record::SYSTEM))?,
             warnings: JsonLines::append(&run.path.join(record::WARNINGS))?,
             probe,
-            watch: Watch::steps(),
+            watch: Watch::steps().of_method(session.config.method),
             tell: Box::new(tell),
         })
     }
@@ -84,7 +84,12 @@ impl<'a> Monitor<'a> {
         let system = self.probe.row(row.step);
         self.system.push(&system)?;
         let mut values = columns(row);
-        values.extend(system_columns(&system));
+        values.extend(
+            row.measures
+                .iter()
+                .map(|(name, &mean)| (name.as_str(), mean)),
+        );
+        values.extend(system_columns(&system).map(|(name, x)| -> (&str, f64) { (name, x) }));
         self.events.scalars(row.step, SystemTime::now(), &values)?;
         (self.tell)(&News::System(&system));
         let mut warnings = self.watch.row(row);
@@ -126,7 +131,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The columns of a row of the log under the names that TensorBoard shows.
-fn columns(row: &LogRow) -> Vec<(&'static str, f64)> {
+fn columns(row: &LogRow) -> Vec<(&str, f64)> {
     let mut values = vec![
         ("loss", row.loss),
         ("lr", row.lr),

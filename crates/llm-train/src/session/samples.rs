@@ -12,7 +12,7 @@ impl Session {
     /// # Errors
     /// A prompt without tokens, or one that fills the context.
     pub(super) fn sample_ids(&self) -> Result<Vec<Vec<u32>>> {
-        let context = self.model.config().max_position_embeddings;
+        let context = self.model.context();
         let text = self.config.data_format == DataFormat::Text;
         let ids = |prompt: &String| {
             let ids = if text {

@@ -25,16 +25,31 @@ pub enum Check {
     },
 }
 
-/// Whether `answer` is right for `task`. Thoughts are not looked at; an answer that never closes
-/// them is wrong.
-pub fn grade(task: &Task, answer: &str) -> bool {
-    let said = spoken(answer);
-    match &task.check {
-        Check::Exact(want) => said == want.trim(),
-        Check::Json(want) => serde_json::from_str::<Value>(said).is_ok_and(|value| value == *want),
-        Check::Call { name, arguments } => call(said)
-            .is_some_and(|call| call["name"] == name.as_str() && call["arguments"] == *arguments),
+impl Check {
+    /// The check that asks for what `answer` says, thoughts left out.
+    pub fn exact(answer: &str) -> Self {
+        Self::Exact(spoken(answer).to_owned())
     }
+
+    /// Whether `answer` fulfils this. Thoughts are not looked at; an answer that never closes them
+    /// is wrong.
+    pub fn holds(&self, answer: &str) -> bool {
+        let said = spoken(answer);
+        match self {
+            Self::Exact(want) => said == want.trim(),
+            Self::Json(want) => {
+                serde_json::from_str::<Value>(said).is_ok_and(|value| value == *want)
+            }
+            Self::Call { name, arguments } => call(said).is_some_and(|call| {
+                call["name"] == name.as_str() && call["arguments"] == *arguments
+            }),
+        }
+    }
+}
+
+/// Whether `answer` is right for `task`.
+pub fn grade(task: &Task, answer: &str) -> bool {
+    task.check.holds(answer)
 }
 
 /// What is said after the thoughts, without white space and a turn's end around it; empty while

@@ -64,6 +64,67 @@ impl Task {
 /// Up to `count` tasks of a domain on held-out combinations, no prompt twice. Stories have none:
 /// no rule says what a good one is.
 pub fn tasks(domain: Domain, seed: u64, count: usize) -> Vec<Task> {
+    tasks_where(domain, Split::HeldOut, seed, count, |_| true)
+}
+
+/// Up to `count` two-digit sums to be answered at once, without steps: short answers of which a
+/// model that learnt the steps gets some right.
+pub fn sums(split: Split, seed: u64, count: usize) -> Vec<Task> {
+    let mut sums = tasks_where(Domain::Arithmetic, split, seed, count, |kind| {
+        kind == "add2"
+    });
+    for task in &mut sums {
+        if let (Some(question), Check::Exact(result)) = (task.prompt.last_mut(), &task.check) {
+            task.reference = arithmetic::at_once(&mut question.content, result);
+        }
+    }
+    sums
+}
+
+/// A prompt with a right answer and a wrong one: that of another prompt of its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preference {
+    /// The turns before the answer.
+    pub prompt: Vec<Message>,
+    /// The right answer.
+    pub chosen: String,
+    /// The wrong one.
+    pub rejected: String,
+}
+
+impl Preference {
+    /// The line of a file of pairs.
+    pub fn row(&self) -> Value {
+        json!({
+            "prompt": turns(&self.prompt), "chosen": self.chosen, "rejected": self.rejected,
+        })
+    }
+}
+
+/// Up to `count` pairs of a domain.
+pub fn preferences(domain: Domain, split: Split, seed: u64, count: usize) -> Vec<Preference> {
+    let tasks = tasks_where(domain, split, seed, count, |_| true);
+    let mut pairs = Vec::with_capacity(tasks.len());
+    for (index, task) in tasks.iter().enumerate() {
+        let others = tasks.iter().cycle().skip(index + 1).take(tasks.len());
+        let mut wrong = others.filter(|other| other.kind == task.kind && other.check != task.check);
+        pairs.extend(wrong.next().map(|other| Preference {
+            prompt: task.prompt.clone(),
+            chosen: task.reference.clone(),
+            rejected: other.reference.clone(),
+        }));
+    }
+    pairs
+}
+
+/// As [`tasks`] on combinations of either part, of the kinds that are wanted.
+fn tasks_where(
+    domain: Domain,
+    split: Split,
+    seed: u64,
+    count: usize,
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<Task> {
     let draw: fn(&mut Choices) -> Exchange = match domain {
         Domain::Stories => return Vec::new(),
         Domain::Facts => facts::exchange,
@@ -79,8 +140,11 @@ pub fn tasks(domain: Domain, seed: u64, count: usize) -> Vec<Task> {
         if tasks.len() == count {
             break;
         }
-        let mut choices = Choices::new(seed, domain, Split::HeldOut, FIRST_INDEX + index);
+        let mut choices = Choices::new(seed, domain, split, FIRST_INDEX + index);
         let exchange = draw(&mut choices);
+        if !wanted(exchange.kind) {
+            continue;
+        }
         let asked: Vec<&str> = exchange.prompt.iter().map(|m| m.content.as_str()).collect();
         if seen.insert(asked.join("\n")) {
             tasks.push(Task {

@@ -5,14 +5,17 @@
 //! | `train.txt`, `heldout.txt` | documents for pretraining, each followed by a line `<|endoftext|>` |
 //! | `sft_train.jsonl`, `sft_heldout.jsonl` | conversations for fine-tuning |
 //! | `tasks.jsonl` | questions with what their answer must fulfil, all on held-out combinations |
+//! | `pairs_train.jsonl`, `pairs_heldout.jsonl` | questions with a right and a wrong answer, for DPO |
+//! | `sums_train.jsonl`, `sums_heldout.jsonl` | two-digit sums to be answered at once, for GRPO |
 //! | `report.json` | how many documents of each domain there are, and how improbable they are |
 
 use std::path::Path;
 
 use llm_store::atomic::FolderWriter;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{Choices, Document, Domain, Shape, Split, document, tasks};
+use super::{Choices, Document, Domain, Shape, Split, Task, document, preferences, sums, tasks};
 use crate::data::DOCUMENT_SEPARATOR;
 use crate::{Error, Result};
 
@@ -168,6 +171,7 @@ pub fn write(
             .extend(write_part(&folder, part, plan, &mut step)?);
     }
     report.tasks = write_tasks(&folder, plan)?;
+    write_judged(&folder, plan)?;
     let json = serde_json::to_string_pretty(&report).unwrap_or_default();
     folder.write("report.json", format!("{json}\n").as_bytes())?;
     folder.commit()?;
@@ -232,4 +236,24 @@ fn write_tasks(folder: &FolderWriter, plan: &Plan) -> Result<u64> {
     }
     folder.write("tasks.jsonl", lines.as_bytes())?;
     Ok(count)
+}
+
+/// Pairs of all domains that have right answers, and sums where arithmetic is among the domains.
+fn write_judged(folder: &FolderWriter, plan: &Plan) -> Result<()> {
+    let lines =
+        |rows: Vec<Value>| -> String { rows.iter().map(|row| format!("{row}\n")).collect() };
+    for (name, split) in [("train", Split::Train), ("heldout", Split::HeldOut)] {
+        let pairs = plan.domains.iter().flat_map(|&domain| {
+            let pairs = preferences(domain, split, plan.seed, plan.tasks);
+            pairs.into_iter().map(|pair| pair.row())
+        });
+        let pairs = lines(pairs.collect());
+        folder.write(&format!("pairs_{name}.jsonl"), pairs.as_bytes())?;
+        if plan.domains.contains(&Domain::Arithmetic) {
+            let sums = sums(split, plan.seed, plan.tasks);
+            let sums = lines(sums.iter().map(Task::row).collect());
+            folder.write(&format!("sums_{name}.jsonl"), sums.as_bytes())?;
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The rows of one step that are this process's, as micro-batches.
 
+use candle_core::Tensor;
 use llm_core::nn::Pass;
 use llm_core::ops::Ops;
 use llm_core::rng::{Purpose, stream};
@@ -7,76 +8,111 @@ use rand::Rng;
 
 use super::{LoopSettings, Trainer};
 use crate::Result;
-use crate::batch::Batch;
 use crate::model::LanguageModel;
+use crate::objective::{Measures, Objective, Rows, Window};
 use crate::order::Walk;
 
-/// How far the dropout seeds of successive steps are apart (an odd constant).
+/// How far the seeds of successive steps are apart (an odd constant).
 const STEP_STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A process's share of a step's rows.
-pub(super) struct Window<'a, M> {
+pub(super) struct Share {
+    /// The micro-batches; none where there are fewer rows than processes.
+    pub(super) window: Window,
+    /// Tokens that all processes read.
+    pub(super) tokens: usize,
+    /// The share's first row in the window.
+    first: usize,
+}
+
+/// How a window is read.
+pub(super) struct Reading<'a, M> {
     model: &'a M,
     settings: LoopSettings,
     ops: Ops,
     /// Steps done before this one.
     step: u64,
-    /// The share's first row in the window.
-    first: usize,
-    /// 1 / supervised tokens of all processes.
-    scale: f64,
-    /// The micro-batches; none where there are fewer rows than processes.
-    pub(super) batches: Vec<Batch>,
-    /// Tokens that all processes read.
-    pub(super) tokens: usize,
 }
 
 impl<'a, M: LanguageModel> Trainer<'a, M> {
     /// The next window. Every process takes the same rows off the walk, and keeps its share.
-    pub(super) fn window(&self, walk: &mut Walk) -> Result<Window<'a, M>> {
+    pub(super) fn window(&mut self, walk: &mut Walk) -> Result<Share> {
+        let input = crate::monitor::input::timed();
+        let own = self.own_window(walk);
+        drop(input);
+        let counted = own.map(|(window, first)| {
+            let counts = [window.supervised() as f64, window.tokens() as f64];
+            ((window, first), counts)
+        });
+        let ((mut window, first), [supervised, tokens]) = self.processes.sums(counted)?;
+        window.divide_by(supervised);
+        Ok(Share {
+            window,
+            tokens: tokens as usize,
+            first,
+        })
+    }
+
+    /// This process's share of the next rows, and its first row among them; or once more the
+    /// answers that steps are left on.
+    fn own_window(&mut self, walk: &mut Walk) -> Result<(Window, usize)> {
         let LoopSettings {
+            seed,
             batch_size,
             accumulation,
             pad,
             ..
         } = self.settings;
-        let input = crate::monitor::input::timed();
+        let with = Rows {
+            examples: self.train,
+            plan: self.plan,
+            batch_size,
+            pad,
+            device: &self.device,
+        };
+        let left = self.progress.rollout.take();
+        if let (Objective::Rewarded(rewarded), Some(rollout)) = (&self.objective, left) {
+            return Ok((Window::again(rewarded, rollout, &with)?, 0));
+        }
         let rows = walk.take(batch_size * accumulation);
         let share = self.processes.share(rows.len());
         let first = share.start;
-        let batches = rows[share]
-            .chunks(batch_size)
-            .map(|rows| self.plan.batch(self.train, rows, pad, &self.device))
-            .collect::<Result<Vec<Batch>>>();
-        drop(input);
-        let counted = batches.map(|batches| {
-            let supervised: usize = batches.iter().map(|batch| batch.supervised).sum();
-            let tokens: usize = batches.iter().map(|batch| batch.tokens).sum();
-            (batches, [supervised as f64, tokens as f64])
-        });
-        let (batches, [supervised, tokens]) = self.processes.sums(counted)?;
-        Ok(Window {
+        let place = (seed, self.progress.step);
+        let window = Window::of_rows(&self.objective, &rows[share], &with, place)?;
+        Ok((window, first))
+    }
+
+    /// How the next window is read.
+    pub(super) fn reading(&self) -> Reading<'a, M> {
+        Reading {
             model: self.model,
             settings: self.settings.clone(),
             ops: Ops::for_device(&self.device),
             step: self.progress.step,
-            first,
-            scale: 1.0 / supervised,
-            batches,
-            tokens: tokens as usize,
-        })
+        }
     }
 }
 
-impl<M: LanguageModel> Window<'_, M> {
-    /// The loss of a micro-batch: Σ −log p of its tokens ÷ the tokens of the whole step.
-    pub(super) fn loss(&self, micro: usize) -> Result<candle_core::Tensor> {
-        let (settings, batch) = (&self.settings, &self.batches[micro]);
+impl Share {
+    /// The loss of a micro-batch, its part of the whole step's, and what is measured beside it.
+    pub(super) fn loss<M: LanguageModel>(
+        &mut self,
+        reading: &Reading<M>,
+        micro: usize,
+    ) -> Result<(Tensor, Measures)> {
+        let settings = &reading.settings;
         let place = place(self.first, micro, settings);
-        let pass = Pass::train(self.ops, dropout_seed(settings.seed, self.step, place))
+        let pass = match self.window.drops_out() {
+            true => Pass::train(
+                reading.ops,
+                dropout_seed(settings.seed, reading.step, place),
+            ),
+            false => Pass::eval(reading.ops),
+        };
+        let pass = pass
             .recomputing(settings.gradient_checkpointing)
-            .packed(batch.segments.clone());
-        Ok(self.model.loss(batch, &pass, self.scale)?)
+            .packed(self.window.batches[micro].segments.clone());
+        self.window.loss(reading.model, micro, &pass)
     }
 }
 
@@ -93,10 +129,12 @@ fn place(first: usize, micro: usize, settings: &LoopSettings) -> usize {
 
 /// The seed of the dropout masks of one micro-batch: a function of the run's seed and the place.
 pub(crate) fn dropout_seed(seed: u64, step: u64, place: usize) -> u64 {
-    let mut rng = stream(
-        seed.wrapping_add(step.wrapping_mul(STEP_STRIDE)),
-        Purpose::Dropout,
-    );
+    place_seed(seed, Purpose::Dropout, step, place)
+}
+
+/// A seed for one of many places in a step: a function of the run's seed and the place.
+pub(crate) fn place_seed(seed: u64, purpose: Purpose, step: u64, place: usize) -> u64 {
+    let mut rng = stream(seed.wrapping_add(step.wrapping_mul(STEP_STRIDE)), purpose);
     rng.set_word_pos(place as u128 * 2); // one u64 is two words
     rng.random()
 }

@@ -10,6 +10,7 @@ use llm_train::batch::Batch;
 use llm_train::batching::{BatchSettings, Batching, Plan};
 use llm_train::checkpoint::Progress;
 use llm_train::model::LanguageModel;
+use llm_train::objective::Objective;
 use llm_train::observe::{End, Event, Memory};
 use llm_train::optimizer::{AdamW, AdamWConfig};
 use llm_train::processes::Processes;
@@ -93,6 +94,7 @@ fn run(patience: Option<u64>) -> (End, u64, Option<(u64, f64)>, Vec<f64>) {
     held[0].labels.fill(TARGET as i64);
     let mut trainer = Trainer {
         model: &model,
+        objective: Objective::Tokens,
         stepper: stepper(parameters),
         train: &train,
         plan: &plan,

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod adamw;
 #[cfg(test)]
+mod aligned;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod batches;
@@ -28,6 +30,8 @@ mod eval_config;
 mod finetune;
 #[cfg(test)]
 mod graded;
+#[cfg(test)]
+mod judged;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
@@ -58,6 +62,8 @@ mod repeat;
 mod resume;
 #[cfg(test)]
 mod scaling;
+#[cfg(test)]
+mod soft_prompts;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]

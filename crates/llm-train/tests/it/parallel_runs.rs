@@ -292,3 +292,22 @@ fn processes_with_other_settings_or_data_do_not_begin() {
     });
     assert_eq!(free, [true, true]);
 }
+
+#[test]
+fn methods_that_compare_answers_are_for_one_process() {
+    let kit = Kit::new(true);
+    for method in [Method::Dpo, Method::Grpo] {
+        let found = among(2, |processes| {
+            let config = TrainConfig {
+                method,
+                ..kit.config(&kit.rows())
+            };
+            let opened = Session::open_among(config, Some(&kit.base()), processes);
+            opened.unwrap_err().to_string()
+        });
+        assert!(
+            found.iter().all(|text| text.contains("one process does alone")),
+            "{found:?}"
+        );
+    }
+}

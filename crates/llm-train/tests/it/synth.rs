@@ -435,6 +435,8 @@ fn a_written_corpus_is_read_back_whole() {
         "heldout.txt",
         "sft_train.jsonl",
         "tasks.jsonl",
+        "pairs_train.jsonl",
+        "sums_heldout.jsonl",
         "report.json",
     ] {
         let read = |folder: &PathBuf| std::fs::read(folder.join(name)).unwrap();

@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::system::SystemRow;
+use crate::config::Method;
 use crate::observe::LogRow;
 use crate::step::StepReport;
 use loss::Losses;
@@ -103,6 +104,8 @@ pub struct Watch {
     losses: Losses,
     machine: Machine,
     open: BTreeSet<Rule>,
+    /// Rules that do not apply.
+    silent: &'static [Rule],
 }
 
 impl Watch {
@@ -121,7 +124,18 @@ impl Watch {
             losses,
             machine: Machine::default(),
             open: BTreeSet::new(),
+            silent: &[],
         }
+    }
+
+    /// The same for a run by this method. The loss of `grpo` stays about 0 while rewards rise, and a
+    /// step in which all answers of each group are right, or wrong, has nothing to learn from.
+    pub fn of_method(self, method: Method) -> Self {
+        let silent: &'static [Rule] = match method {
+            Method::Grpo => &[Rule::Flat, Rule::ZeroGradient, Rule::Diverging, Rule::Spike],
+            _ => &[],
+        };
+        Self { silent, ..self }
     }
 
     /// The warnings that a step gives rise to.
@@ -154,7 +168,7 @@ impl Watch {
     fn raise(&mut self, step: u64, seen: Vec<(Rule, Option<String>)>) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (rule, message) in seen {
-            let Some(message) = message else {
+            let Some(message) = message.filter(|_| !self.silent.contains(&rule)) else {
                 self.open.remove(&rule);
                 continue;
             };

@@ -27,6 +27,7 @@ fn row(step: u64, loss: f64, val: Option<f64>) -> LogRow {
         grad: 1.0,
         tokens_per_second: 1.0,
         eta_seconds: 0.0,
+        measures: Default::default(),
     }
 }
 
@@ -155,4 +156,24 @@ fn memory_and_input() {
     let want = [(Rule::Memory, 1), (Rule::SlowInput, 4), (Rule::Memory, 4)];
     assert_eq!(found, want);
     assert_eq!(watch.system(&SystemRow::default(), 1.0), []);
+}
+
+#[test]
+fn rewards_silence_the_rules_that_ask_for_a_falling_loss() {
+    let found = |mut watch: Watch| -> usize {
+        (1..200)
+            .map(|t| {
+                watch
+                    .step(&step(t, 0.3, if t == 9 { 0.0 } else { 1.0 }))
+                    .len()
+            })
+            .sum()
+    };
+    assert_eq!(
+        found(Watch::steps()),
+        2,
+        "flat, and one step without a gradient"
+    );
+    assert_eq!(found(Watch::steps().of_method(Method::Dpo)), 2);
+    assert_eq!(found(Watch::steps().of_method(Method::Grpo)), 0);
 }

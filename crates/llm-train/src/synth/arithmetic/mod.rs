@@ -185,6 +185,12 @@ pub(super) fn exchange(choices: &mut Choices) -> Exchange {
     Exchange::exact(problem.kind, question, problem.worked().answer())
 }
 
+/// Asks `question` to be answered without steps; the answer that does.
+pub(super) fn at_once(question: &mut String, result: &str) -> String {
+    question.push_str(NO_THINK);
+    format!("<think>\n\n</think>\n\n{result}")
+}
+
 /// A conversation of one question.
 pub(super) fn content(choices: &mut Choices) -> Content {
     let problem = problem(choices);
@@ -192,8 +198,7 @@ pub(super) fn content(choices: &mut Choices) -> Content {
     let worked = problem.worked();
     let small = problem.a < 100 && problem.b < 100;
     let answer = if small && choices.chance(AT_ONCE_PERCENT) {
-        question.push_str(NO_THINK);
-        format!("<think>\n\n</think>\n\n{}", worked.result)
+        at_once(&mut question, &worked.result.to_string())
     } else {
         worked.answer()
     };
