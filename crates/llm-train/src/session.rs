@@ -403,9 +403,8 @@ impl Session {
             let text = self.codec.decode(&new)?.trim().to_owned();
             let expected = row.completion().to_owned();
             let asked: Vec<&str> = row.prompt().iter().map(|m| m.content.as_str()).collect();
-            let asked = self.dataset.held_out_asked.get(index);
-            let exact = match asked {
-                Some(asked) => asked.check.holds(&text),
+            let exact = match self.dataset.held_out_asked.get(index) {
+                Some(graded) => graded.check.holds(&text),
                 None => exact_match(&text, &expected),
             };
             let answer = Answer {
