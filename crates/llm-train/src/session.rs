@@ -39,7 +39,7 @@ use crate::evaluate::{Answer, exact_match, greedy};
 use crate::labels::Example;
 use crate::model::LanguageModel;
 use crate::objective::HeldOut;
-use crate::observe::{Observer, Outcome};
+use crate::observe::{Callback, Event, LogRow, Observer, Outcome};
 use crate::optimizer::AdamW;
 use crate::prompt::Codec;
 use crate::resume::{self, Start};
@@ -248,6 +248,22 @@ impl Session {
         trainer.stop = stop;
         trainer.progress = progress;
         trainer.run(observers)
+    }
+
+    /// Trains without a folder; `each` is told of every row of the log as it comes.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn train_logged(&self, mut each: impl FnMut(&LogRow)) -> Result<Vec<LogRow>> {
+        let mut rows = Vec::new();
+        let mut watch = Callback(|event: &Event| {
+            if let Event::Logged(row) = event {
+                each(row);
+                rows.push(row.clone());
+            }
+        });
+        self.train(None, &mut [&mut watch], None)?;
+        Ok(rows)
     }
 
     /// A loop over `model` at its beginning, without checkpoints.

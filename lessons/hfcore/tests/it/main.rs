@@ -3,6 +3,8 @@
 //! `cfg(test)` tells clippy that everything here is a test.
 #![cfg(test)]
 
+mod align;
+
 use std::path::Path;
 
 use llm_show::golden::{Promises, Run};
