@@ -18,7 +18,7 @@ use candle_core::Device;
 pub use dpo::{Compared, Dpo};
 pub use grpo::{Grpo, LossType, StepSize, TokenLogProbs, TokenLoss, advantages};
 pub use measures::Measures;
-pub use policy::{Asked, Drawn, MicroBatch, Rewarded, Rollout};
+pub use policy::{Asked, Drawn, Graded, MicroBatch, Rewarded, Rollout};
 pub use preference::{Preferred, pair_sums};
 pub(crate) use window::{Rows, Window};
 

@@ -1,7 +1,7 @@
 //! Answers that the policy draws and a check rewards.
 
 use candle_core::Device;
-use llm_core::generate::{GenerateConfig, generate_group};
+use llm_core::generate::{Continuation, GenerateConfig, generate_group};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
 use llm_core::ops::{IGNORE_INDEX, Ops};
@@ -51,6 +51,21 @@ pub struct Rewarded<'a> {
     pub temperature: f64,
     /// Whether advantages are divided by their standard deviation.
     pub scale_rewards: bool,
+}
+
+/// An answer beside the others of its group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graded {
+    /// Its tokens, with the one that ended it.
+    pub tokens: Vec<u32>,
+    /// Whether it came to its own end.
+    pub finished: bool,
+    /// Its text.
+    pub text: String,
+    /// 1 where its check holds, else 0.
+    pub reward: f64,
+    /// What the reward is worth in the group.
+    pub advantage: f64,
 }
 
 /// An answer that was drawn.
@@ -125,8 +140,36 @@ impl Rewarded<'_> {
         Ok((rollout, measures))
     }
 
-    /// One group of answers.
+    /// One group of answers, with what is logged of it.
     fn answers(&self, row: usize, seeds: &[u64], measures: &mut Measures) -> Result<Vec<Drawn>> {
+        let group = self.group(row, seeds)?;
+        let rewards: Vec<f64> = group.iter().map(|answer| answer.reward).collect();
+        let plain = advantages(&rewards, rewards.len(), false);
+        let squares: f64 = plain.iter().map(|a| a * a).sum();
+        let std = (squares / (rewards.len().max(2) - 1) as f64).sqrt();
+        let alike = f64::from(u8::from(squares == 0.0));
+        measures.add("reward_std", std, 1.0);
+        measures.add("frac_reward_zero_std", alike, 1.0);
+        for answer in &group {
+            measures.add("reward", answer.reward, 1.0);
+            let length = answer.tokens.len() as f64;
+            measures.add("completions/mean_length", length, 1.0);
+            let cut = f64::from(u8::from(!answer.finished));
+            measures.add("completions/clipped_ratio", cut, 1.0);
+        }
+        let drawn = |answer: Graded| Drawn {
+            row,
+            tokens: answer.tokens,
+            advantage: answer.advantage,
+        };
+        Ok(group.into_iter().map(drawn).collect())
+    }
+
+    /// Answers to one question, one for each seed, with their rewards and advantages.
+    ///
+    /// # Errors
+    /// A row that does not exist, or what the model reports.
+    pub fn group(&self, row: usize, seeds: &[u64]) -> Result<Vec<Graded>> {
         let asked = self.asked(row)?;
         let config = GenerateConfig {
             max_new_tokens: self.loss.max_completion_length,
@@ -137,31 +180,20 @@ impl Rewarded<'_> {
             },
         };
         let drawn = generate_group(self.policy, &asked.prompt, &config, seeds)?;
-        let reward = |tokens: &[u32]| -> Result<f64> {
-            let text = self.codec.decode(tokens)?;
-            Ok(f64::from(u8::from(asked.check.holds(&text))))
-        };
-        let rewards = drawn.iter().map(|answer| reward(&answer.tokens));
-        let rewards = rewards.collect::<Result<Vec<f64>>>()?;
-        let plain = advantages(&rewards, self.group, false);
-        let squares: f64 = plain.iter().map(|a| a * a).sum();
-        let std = (squares / (self.group.max(2) - 1) as f64).sqrt();
-        let alike = f64::from(u8::from(squares == 0.0));
-        measures.add("reward_std", std, 1.0);
-        measures.add("frac_reward_zero_std", alike, 1.0);
-        for (answer, reward) in drawn.iter().zip(&rewards) {
-            measures.add("reward", *reward, 1.0);
-            measures.add("completions/mean_length", answer.tokens.len() as f64, 1.0);
-            let cut = f64::from(u8::from(!answer.finished));
-            measures.add("completions/clipped_ratio", cut, 1.0);
-        }
-        let advantages = advantages(&rewards, self.group, self.scale_rewards);
-        let one = |(answer, advantage): (llm_core::generate::Continuation, f64)| Drawn {
-            row,
+        let texts = drawn.iter().map(|answer| self.codec.decode(&answer.tokens));
+        let texts = texts.collect::<Result<Vec<String>>>()?;
+        let reward = |text: &String| f64::from(u8::from(asked.check.holds(text)));
+        let rewards: Vec<f64> = texts.iter().map(reward).collect();
+        let advantages = advantages(&rewards, rewards.len(), self.scale_rewards);
+        let judged = texts.into_iter().zip(rewards).zip(advantages);
+        let graded = |(answer, ((text, reward), advantage)): (Continuation, _)| Graded {
             tokens: answer.tokens,
+            finished: answer.finished,
+            text,
+            reward,
             advantage,
         };
-        Ok(drawn.into_iter().zip(advantages).map(one).collect())
+        Ok(drawn.into_iter().zip(judged).map(graded).collect())
     }
 
     fn asked(&self, row: usize) -> Result<&Asked> {

@@ -1,9 +1,9 @@
-//! What the model says to a run's fixed prompts on the way.
+//! What a run says on the way: the model's answers to fixed prompts, rows of the log.
 
 use super::Session;
 use crate::data::{DataFormat, Message};
 use crate::evaluate::greedy;
-use crate::observe::Sample;
+use crate::observe::{Callback, Event, LogRow, Sample};
 use crate::{Error, Result};
 
 impl Session {
@@ -48,5 +48,21 @@ impl Session {
             samples.push(Sample { prompt, text });
         }
         Ok(samples)
+    }
+
+    /// Trains without a folder; `each` is told of every row of the log as it comes.
+    ///
+    /// # Errors
+    /// As [`Session::train`].
+    pub fn train_logged(&self, mut each: impl FnMut(&LogRow)) -> Result<Vec<LogRow>> {
+        let mut rows = Vec::new();
+        let mut watch = Callback(|event: &Event| {
+            if let Event::Logged(row) = event {
+                each(row);
+                rows.push(row.clone());
+            }
+        });
+        self.train(None, &mut [&mut watch], None)?;
+        Ok(rows)
     }
 }

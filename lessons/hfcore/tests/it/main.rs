@@ -3,6 +3,7 @@
 //! `cfg(test)` tells clippy that everything here is a test.
 #![cfg(test)]
 
+mod align;
 mod flow;
 mod judge;
 mod server;
