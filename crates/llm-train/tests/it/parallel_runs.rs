@@ -306,7 +306,9 @@ fn methods_that_compare_answers_are_for_one_process() {
             opened.unwrap_err().to_string()
         });
         assert!(
-            found.iter().all(|text| text.contains("one process does alone")),
+            found
+                .iter()
+                .all(|text| text.contains("one process does alone")),
             "{found:?}"
         );
     }
