@@ -1,5 +1,7 @@
 //! `deeper export`: a model in the format of another program.
 
+mod hf;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,7 @@ pub(crate) struct ExportArgs {
 #[derive(Debug, Subcommand)]
 enum Format {
     Gguf(GgufArgs),
+    Hf(hf::HfArgs),
 }
 
 /// Write one GGUF file for llama.cpp, Ollama and LM Studio
@@ -75,13 +78,21 @@ fn quants() -> impl TypedValueParser<Value = Quant> {
 impl ExportArgs {
     /// The look flags of the format that was named.
     pub(crate) fn look(&self) -> LookArgs {
-        let Format::Gguf(args) = &self.format;
-        args.look
+        match &self.format {
+            Format::Gguf(args) => args.look,
+            Format::Hf(args) => args.look,
+        }
     }
 }
 
 pub(crate) fn run(args: &ExportArgs) -> Result<()> {
-    let Format::Gguf(args) = &args.format;
+    match &args.format {
+        Format::Gguf(args) => gguf(args),
+        Format::Hf(args) => hf::run(args),
+    }
+}
+
+fn gguf(args: &GgufArgs) -> Result<()> {
     let folder = ModelFolder::open(&llm_hub::resolve(&args.model)?)?;
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let options = ExportOptions {

@@ -16,7 +16,7 @@ use llm_store::adapter::Tuned;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ModelArgs {
     /// A Hugging Face folder or a hub id (org/name)
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", default_value = "output_models/deeper-tiny")]
     pub model: String,
     /// A folder of PEFT's to put on the model: a LoRA adapter or a soft prompt
     #[arg(long, value_name = "A")]

@@ -11,8 +11,9 @@
 //! 3. [`save`]: writes such a folder
 //! 4. [`adapter`]: LoRA adapters in PEFT's layout
 //! 5. [`merge()`]: an adapter's update added into its model
-//! 6. [`gguf`]: llama.cpp's file: header, blocks of fewer bits, tokenizer, export
-//! 7. [`atomic`], [`hash`], [`manifest`]: what checkpoints are made of
+//! 6. [`recast()`]: a folder in another number type
+//! 7. [`gguf`]: llama.cpp's file: header, blocks of fewer bits, tokenizer, export
+//! 8. [`atomic`], [`hash`], [`manifest`]: what checkpoints are made of
 
 pub mod adapter;
 pub mod atomic;
@@ -25,10 +26,12 @@ pub mod hash;
 pub mod manifest;
 pub mod merge;
 pub mod names;
+pub mod recast;
 pub mod safetensors;
 pub mod save;
 
 pub use error::{Error, Result};
 pub use folder::ModelFolder;
 pub use merge::merge;
+pub use recast::recast;
 pub use save::{SaveOptions, save_model};

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use llm_show::golden::{Golden, Output, Run};
+use llm_store::ModelFolder;
 use llm_store::gguf::{GgufFile, Quant};
+use llm_store::safetensors::Dtype;
 use serde_json::Value;
 
 use crate::deeper::{Fixture, assert_failure};
@@ -109,6 +111,22 @@ fn every_type_is_exported_and_inspected() {
         "--overwrite",
     ]);
     assert!(fine(&output).contains("F16 in place of Q8_0"), "{output:?}");
+}
+
+#[test]
+fn a_folder_in_another_type_opens() {
+    let fixture = Fixture::new();
+    let export = |dtype: &str| {
+        fixture.deeper([
+            "export", "hf", "--model", "model", "--dtype", dtype, "--out", "half",
+        ])
+    };
+    fine(&export("bf16"));
+    let half = ModelFolder::open(&fixture.path("half")).unwrap();
+    assert!(half.infos().all(|(_, info)| info.dtype == Dtype::BF16));
+    fine(&fixture.deeper(["inspect", "--model", "half"]));
+    assert_failure(&export("f32"), 2, &["half", "hint:"]);
+    assert_failure(&export("q8"), 2, &["q8"]);
 }
 
 #[test]
@@ -234,7 +252,7 @@ fn nothing_is_sent_without_a_token_and_no_token_is_shown() {
 #[test]
 fn help_is_the_golden_one() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
-    for verb in ["merge", "export", "export gguf", "publish"] {
+    for verb in ["merge", "export", "export gguf", "export hf", "publish"] {
         let run = Run::new(env!("CARGO_BIN_EXE_deeper"));
         let output = run
             .args(verb.split(' ').chain(["--help"]))

@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 
+use candle_core::{DType, Device};
 use llm_core::config::ModelConfig;
+use llm_core::model::Decoder;
 use llm_core::model::count::total;
+use llm_core::nn::Pass;
+use llm_core::ops::Ops;
+use llm_core::params::Mode;
 use llm_core::text::bpe::ByteBpe;
 use llm_core::text::chat::{ChatTemplate, Message, RenderOptions};
 use llm_core::text::hf::HfTokenizer;
+use llm_store::ModelFolder;
 use llm_train::config::PromptStyle;
 use llm_train::data::{DataFormat, read_rows};
 use llm_train::prompt::Codec;
@@ -33,6 +39,48 @@ fn fixture() -> Value {
 
 fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).unwrap()
+}
+
+/// The fixture is from `tools/oracle/tiny_logits.py`: every 64th logit at some positions.
+#[test]
+fn logits_of_the_bundled_weights_are_those_of_transformers() {
+    /// Sums in another order, in f32.
+    const TOLERANCE: f32 = 2e-5;
+    const EVERY: usize = 64;
+    let fixture = include_bytes!("../fixtures/tiny_logits.safetensors");
+    let fixture = candle_core::safetensors::load_buffer(fixture, &Device::Cpu).unwrap();
+    let files = ModelFolder::open(folder()).unwrap();
+    let (model, _) = Decoder::load(
+        &files.config,
+        files.tensors().unwrap(),
+        Mode::Frozen,
+        DType::F32,
+        &Device::Cpu,
+    )
+    .unwrap();
+    let texts = fixture.len() / 3;
+    assert_eq!(texts, 50);
+    let mut worst = 0f32;
+    for index in 0..texts {
+        let get = |what: &str| &fixture[&format!("{index}.{what}")];
+        let ids = get("ids")
+            .to_dtype(DType::U32)
+            .unwrap()
+            .unsqueeze(0)
+            .unwrap();
+        let logits = model.forward(&ids, &Pass::eval(Ops::Fused)).unwrap();
+        let logits = logits.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
+        let positions = get("positions").to_vec1::<i64>().unwrap();
+        let expected = get("logits").to_vec2::<f32>().unwrap();
+        for (&position, expected) in positions.iter().zip(&expected) {
+            let found = logits[position as usize].iter().step_by(EVERY);
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.zip(expected) {
+                worst = worst.max((found - expected).abs());
+            }
+        }
+    }
+    assert!(worst <= TOLERANCE, "{worst:e}, tolerance {TOLERANCE:e}");
 }
 
 /// The fixture is from `tools/oracle/tiny_tokenizer.py`.

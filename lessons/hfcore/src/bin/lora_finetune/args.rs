@@ -4,13 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Parser;
-use lessons_hfcore::bundled::{DATA, HELD_OUT, here, is_data};
+use lessons_hfcore::bundled::{DATA, HELD_OUT, MODEL, here, is_data};
 use llm_show::ToolArgs;
 use llm_store::ModelFolder;
 use llm_train::config::TrainConfig;
-
-/// The model and data of a run without arguments.
-const BUNDLED_MODEL: &str = "output_models/deeper-base";
 
 /// The bundled base is small: it bears, and needs, a higher rate than the usual 2e-4.
 const BUNDLED_LR: f64 = 3e-3;
@@ -113,7 +110,7 @@ Exit codes: 0 ok · 1 a check failed · 2 bad input, config or file · 3 I/O or 
 impl Args {
     /// Folder or hub id of the base model.
     pub(crate) fn model(&self) -> String {
-        let bundled = || here(BUNDLED_MODEL).display().to_string();
+        let bundled = || here(MODEL).display().to_string();
         self.model.clone().unwrap_or_else(bundled)
     }
 
