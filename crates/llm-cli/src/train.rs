@@ -382,12 +382,14 @@ fn data_rows(session: &Session) -> Vec<(&'static str, String)> {
         count(report.train.tokens as u64),
         count(report.train.supervised as u64)
     );
+    let all = count(session.total_steps());
+    let steps = match config.stop_after {
+        Some(first) => format!("the first {} of {all}", count(first)),
+        None => all,
+    };
     let steps = format!(
-        "{} of {} x {} rows (B x accumulation), T up to {}",
-        count(session.total_steps()),
-        config.batch_size,
-        config.gradient_accumulation_steps,
-        config.max_length
+        "{steps} of {} x {} rows (B x accumulation), T up to {}",
+        config.batch_size, config.gradient_accumulation_steps, config.max_length
     );
     let (rate, kind) = (config.lr, config.lr_scheduler_type);
     vec![

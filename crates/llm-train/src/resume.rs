@@ -19,7 +19,8 @@ use crate::{Error, Result};
 
 /// Settings that may differ between a run and the one that it goes on from: they say where things
 /// are written and how often, not what is computed.
-const FREE: [&str; 12] = [
+const FREE: [&str; 13] = [
+    "stop_after",
     "token_cache",
     "resume_from",
     "output_dir",

@@ -350,7 +350,7 @@ impl Session {
         let config = &self.config;
         LoopSettings {
             seed: config.seed,
-            total_steps,
+            total_steps: config.stop_after.unwrap_or(u64::MAX).min(total_steps),
             batch_size: config.batch_size,
             accumulation: config.gradient_accumulation_steps,
             logging_steps: config.logging_steps,

@@ -151,6 +151,8 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// Stop after this many steps instead.
     pub max_steps: Option<u64>,
+    /// End the run after this many steps of those, with the learning rates of all of them.
+    pub stop_after: Option<u64>,
     /// Rows of a micro-batch; for `dpo` pairs, for `grpo` prompts with all their answers.
     pub batch_size: usize,
     /// The highest learning rate.
@@ -280,6 +282,7 @@ impl Default for TrainConfig {
             token_cache: None,
             epochs: 3,
             max_steps: None,
+            stop_after: None,
             batch_size: 4,
             lr: 2e-4,
             gradient_accumulation_steps: 1,

@@ -27,6 +27,7 @@ impl TrainConfig {
             ("epochs", self.epochs),
             ("logging_steps", self.logging_steps),
             ("max_steps", self.max_steps.unwrap_or(1)),
+            ("stop_after", self.stop_after.unwrap_or(1)),
             ("pad_to_multiple_of", self.pad_to_multiple_of as u64),
             ("num_virtual_tokens", self.num_virtual_tokens as u64),
             ("num_iterations", self.num_iterations),

@@ -317,3 +317,28 @@ fn the_checkpoint_that_was_gone_on_from_is_never_removed() {
     // The last step has the only evaluation, so its checkpoint is the best one.
     assert_eq!(steps(&run), [3, 7, 8]);
 }
+
+#[test]
+fn a_first_part_is_that_of_the_whole_run_and_can_go_on() {
+    let kit = Kit::new(true);
+    let config = uneven(&kit, Method::Full);
+    let whole = begin(&config);
+    train(&kit, &config, &whole, None);
+    let weights = |run: &RunFolder, step| {
+        let path = run.checkpoint(step).join(checkpoint::PARAMETERS_FILE);
+        llm_store::hash::sha256_file(&path).unwrap()
+    };
+    let part = TrainConfig {
+        stop_after: Some(4),
+        ..config.clone()
+    };
+    let run = begin(&part);
+    let path = run.path.clone();
+    let outcome = train(&kit, &part, &run, None);
+    assert_eq!((outcome.end, outcome.steps), (End::Completed, 4));
+    assert_eq!(weights(&run, 4), weights(&whole, 4));
+    drop(run);
+    let (run, outcome) = go_on(&kit, &config, &path);
+    assert_eq!((outcome.end, outcome.steps), (End::Completed, 10));
+    assert_eq!(weights(&run, 10), weights(&whole, 10));
+}

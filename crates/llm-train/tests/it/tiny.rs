@@ -49,7 +49,7 @@ fn logits_of_the_bundled_weights_are_those_of_transformers() {
     const EVERY: usize = 64;
     let fixture = include_bytes!("../fixtures/tiny_logits.safetensors");
     let fixture = candle_core::safetensors::load_buffer(fixture, &Device::Cpu).unwrap();
-    let files = ModelFolder::open(folder()).unwrap();
+    let files = ModelFolder::open(&folder()).unwrap();
     let (model, _) = Decoder::load(
         &files.config,
         files.tensors().unwrap(),
