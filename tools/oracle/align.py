@@ -1,4 +1,4 @@
-"""Losses, rewards and gradients of TRL for crates/llm-train/tests/it/align_trl.rs.
+"""Losses, rewards and gradients of TRL for crates/llm-train/src/objective/window/tests.rs.
 
 TRL's own `_compute_loss` of DPOTrainer and GRPOTrainer runs on log-probabilities of given logits;
 only the model around it is taken away. Logits, targets, masks and shifts are formulas (`wave`), so

@@ -424,3 +424,16 @@ fn a_checkpoint_whose_answers_were_changed_is_refused() {
     let error = Session::open(again, Some(&kit.base())).unwrap_err();
     assert!(error.to_string().contains("state.json"), "{error}");
 }
+
+#[test]
+fn the_settings_for_the_embedded_model_are_valid() {
+    for (name, method) in [
+        ("dpo", Method::Dpo),
+        ("grpo", Method::Grpo),
+        ("prompt", Method::Prompt),
+    ] {
+        let path = crate::mini_gpt::root().join(format!("configs/deeper_tiny/{name}.yaml"));
+        let config = TrainConfig::load(&path, &[]).unwrap();
+        assert_eq!(config.method, method, "{name}");
+    }
+}
