@@ -124,10 +124,7 @@ impl Session {
 
     fn open_one(config: TrainConfig, base: Option<&Path>, processes: &Processes) -> Result<Self> {
         config.validate()?;
-        if !processes.is_alone() && !config.learns_tokens() {
-            let problem = "compares answers, which one process does alone; start one";
-            return Err(Error::input("`method`", problem));
-        }
+        group::check_method(&config, processes)?;
         let chosen = device::choose_at(&config.device, processes.local())?;
         let mut warnings = Vec::new();
         let start = match &config.resume_from {

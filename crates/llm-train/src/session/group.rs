@@ -1,13 +1,29 @@
-//! Whether the processes that open a session together have opened the same one.
+//! Whether processes can share a session, and whether all have opened the same one.
 
 use candle_core::Device;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Session;
-use crate::Result;
+use crate::config::TrainConfig;
+use crate::processes::Processes;
 use crate::resume::{computed, fingerprints};
 use crate::runs::environment;
+use crate::{Error, Result};
+
+/// Fails where several processes would share a method that is for one: the measures of answers are
+/// not summed over processes, and answers are drawn by one.
+pub(super) fn check_method(config: &TrainConfig, processes: &Processes) -> Result<()> {
+    if processes.is_alone() || config.learns_tokens() {
+        return Ok(());
+    }
+    let method = format!("{:?}", config.method).to_lowercase();
+    let size = processes.size();
+    let problem = format!(
+        "is {method}, which is for one process, not for {size}: start deeper without a launcher"
+    );
+    Err(Error::input("`method`", problem))
+}
 
 impl Session {
     /// Fails in every process unless all would compute the same: each on its share.

@@ -89,10 +89,11 @@ fn rows(run: &Path) -> Vec<LogRow> {
 /// Windows of two micro-batches of two rows: each of two processes computes one of them.
 #[test]
 fn where_shares_are_micro_batches_the_run_is_that_of_one_process_to_the_last_bit() {
-    for method in [Method::Lora, Method::Full] {
+    for method in [Method::Lora, Method::Full, Method::Prompt] {
         let kit = Kit::new(true);
         let config = TrainConfig {
             method,
+            num_virtual_tokens: 5, // of a context of 64
             ..kit.config(&kit.rows())
         };
         let alone = train(&kit, &config, &Processes::alone(), None);
@@ -296,20 +297,22 @@ fn processes_with_other_settings_or_data_do_not_begin() {
 #[test]
 fn methods_that_compare_answers_are_for_one_process() {
     let kit = Kit::new(true);
-    for method in [Method::Dpo, Method::Grpo] {
+    let rows = kit.rows();
+    for (method, name) in [(Method::Dpo, "dpo"), (Method::Grpo, "grpo")] {
         let found = among(2, |processes| {
             let config = TrainConfig {
                 method,
-                ..kit.config(&kit.rows())
+                ..kit.config(&rows)
             };
             let opened = Session::open_among(config, Some(&kit.base()), processes);
-            opened.unwrap_err().to_string()
+            let error = opened.unwrap_err();
+            (error.exit_code(), error.to_string())
         });
-        assert!(
-            found
-                .iter()
-                .all(|text| text.contains("one process does alone")),
-            "{found:?}"
-        );
+        let refusal = format!("`method`: is {name}, which is for one process, not for 2");
+        assert!(found[0].1.starts_with(&refusal), "{found:?}");
+        // The other one hears it.
+        let heard = format!("process 0: {refusal}");
+        assert!(found[1].1.starts_with(&heard), "{found:?}");
+        assert_eq!((found[0].0, found[1].0), (2, 2));
     }
 }
