@@ -205,8 +205,8 @@ fn pairs_that_a_cut_makes_equal_are_dropped_and_counted() {
 fn earlier_turns_of_the_assistant_do_not_count() {
     let kit = Kit::new(true);
     let turns = json!([
-        {"role": "user", "content": "what pumps?"}, {"role": "assistant", "content": "the heart"},
-        {"role": "user", "content": "what takes?"}
+        {"role": "user", "content": "us?"}, {"role": "assistant", "content": "us"},
+        {"role": "user", "content": "us?"}
     ]);
     let row = json!({"prompt": turns, "chosen": "the lungs", "rejected": "us"});
     let config = TrainConfig {

@@ -31,7 +31,7 @@ const CLOSE: f64 = 1e-6;
 struct Own {
     /// A model folder [default: the embedded model]
     #[arg(long, value_name = "M")]
-    model: Option<PathBuf>,
+    model: Option<String>,
     /// How much a difference from the frozen start counts, above 0 to 1000
     #[arg(long, default_value_t = 0.1, value_name = "B")]
     beta: f64,
@@ -63,7 +63,6 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
     };
     lesson.step(&format!("One pair by hand: reward = {} (log π - log ref)", own.beta));
     by_hand(lesson, preferred.loss, *preferred.reference.first().context("a pair")?);
-
     let (steps, pairs) = (session.total_steps(), session.config.batch_size);
     lesson.step(&format!("Train: {steps} steps of {pairs} pairs"));
     let before = session.losses()?;
@@ -133,7 +132,8 @@ fn open(lesson: &Lesson, own: &Own) -> Result<Session> {
         write(&data, &plan, false, |_, _| ())?;
     }
     let root = Path::new(root).join("../..");
-    let base = own.model.clone().unwrap_or_else(|| root.join("output_models/deeper-tiny"));
+    let model = own.model.as_deref().unwrap_or("output_models/deeper-tiny");
+    let base = lessons_hfcore::bundled::folder(model)?;
     let config = TrainConfig {
         model_name: Some(base.display().to_string()),
         beta: Some(own.beta),

@@ -30,7 +30,7 @@ const SUMS: (usize, usize, usize) = (320, 160, 40);
 struct Own {
     /// A model folder [default: the embedded model]
     #[arg(long, value_name = "M")]
-    model: Option<PathBuf>,
+    model: Option<String>,
     /// The weight of the KL term, 1e-6 to 1000
     #[arg(long, default_value_t = 0.02, value_name = "B")]
     beta: f64,
@@ -51,7 +51,6 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
     let Objective::Rewarded(rewarded) = session.objective() else { bail!("grpo rewards answers") };
     a_group(lesson, &rewarded)?;
     a_clip(lesson, &rewarded);
-
     let (steps, sums) = (session.total_steps(), session.config.batch_size);
     lesson.step(&format!("Train {SEEDS} runs: {steps} steps of {sums} sums, 8 answers to each"));
     let before = session.losses()?;
@@ -131,7 +130,8 @@ fn open(lesson: &Lesson, own: &Own, run: u64) -> Result<Session> {
         write(&data, &Plan { seed, documents: 1, domains, tasks: SUMS.0 }, false, |_, _| ())?;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let base = own.model.clone().unwrap_or_else(|| root.join("output_models/deeper-tiny"));
+    let model = own.model.as_deref().unwrap_or("output_models/deeper-tiny");
+    let base = lessons_hfcore::bundled::folder(model)?;
     let config = TrainConfig {
         model_name: Some(base.display().to_string()),
         beta: Some(own.beta),
