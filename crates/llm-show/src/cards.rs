@@ -196,7 +196,7 @@ pub const CARDS: &[Card] = &[
         exercises: &["warmup_cosine"] },
     Card { id: "H05", binary: "05_finetuned_model_inference", title: "asking the tuned models", shelf: "hfcore",
         seconds: 10, needs: &[], next: "H06",
-        question: "Do the base model, the fully trained one and the adapter answer the same question alike?",
+        question: "Do the base, the fully trained model and the adapter answer alike?",
         sees: "what to cut off an output, three models side by side, a merge, a CSV file",
         takeaway: "what a model says stands behind the prompt; adapter and merged weights say the same",
         exercise: "what has to be cut off before an answer is compared? --check WORD",

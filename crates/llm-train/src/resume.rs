@@ -192,7 +192,7 @@ fn check_processes(saved: &Map<String, Value>, now: usize) -> Result<()> {
         Some(then) => then.clone(),
         None => Value::from(1),
     };
-    if then == Value::from(now) {
+    if then == now {
         return Ok(());
     }
     let problem = format!(

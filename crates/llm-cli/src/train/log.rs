@@ -154,7 +154,7 @@ mod tests {
         let mut row = LogRow {
             step: 1,
             epoch: 0.5,
-            loss: 0.6931,
+            loss: 0.7125,
             val: None,
             lr: 1e-3,
             grad: 0.5,

@@ -11,11 +11,14 @@ use crate::data::find_files;
 use crate::synth::{self, grade};
 use crate::{Error, Result};
 
+/// A task with its file and line.
+pub(super) type Placed = (String, synth::Task);
+
 /// The tasks of all files, each with its file and line.
 ///
 /// # Errors
 /// Files that cannot be found or read, or a line that is not a task.
-pub(super) fn read(config: &EvalConfig) -> Result<(Vec<(String, synth::Task)>, Vec<PathBuf>)> {
+pub(super) fn read(config: &EvalConfig) -> Result<(Vec<Placed>, Vec<PathBuf>)> {
     let files = find_files(&config.dataset_path, &config.dataset_pattern)?;
     let mut tasks = Vec::new();
     for path in &files {
@@ -38,7 +41,7 @@ pub(super) fn read(config: &EvalConfig) -> Result<(Vec<(String, synth::Task)>, V
 }
 
 /// The first tasks of each kind, at most `limit`.
-pub(super) fn limit_kinds(tasks: &mut Vec<(String, synth::Task)>, limit: Option<usize>) {
+pub(super) fn limit_kinds(tasks: &mut Vec<Placed>, limit: Option<usize>) {
     let Some(limit) = limit else { return };
     let mut seen = std::collections::BTreeMap::new();
     tasks.retain(|(_, task)| {
@@ -54,11 +57,7 @@ fn group(task: &synth::Task) -> String {
 }
 
 /// Asks one task.
-pub(super) fn ask(
-    evaluation: &Evaluation,
-    index: usize,
-    (place, task): &(String, synth::Task),
-) -> Result<Record> {
+pub(super) fn ask(evaluation: &Evaluation, index: usize, (place, task): &Placed) -> Result<Record> {
     let mut record = Record::at(index, place.clone());
     record.group = Some(group(task));
     record.prompt = asked(&task.prompt);

@@ -1,4 +1,4 @@
-//! Do the base model, the fully trained one and the adapter answer the same question alike?
+//! Do the base, the fully trained model and the adapter answer alike?
 //!
 //! What you will see: what a program has to cut off a model's output, three models beside each other,
 //! adapter and merged weights token by token, all answers as a CSV file.
