@@ -236,6 +236,17 @@ fn tensors_must_belong_to_the_configuration() {
         );
         assert!(!out.exists());
     }
+    let only_v = edited(dir.path(), "\"q_proj\"", "\"up_proj\"");
+    assert_error(
+        read(&only_v),
+        "adapter_model.safetensors",
+        "not among the target_modules",
+    );
+}
+
+#[test]
+fn lengths_belong_to_dora_and_have_to_fit() {
+    let dir = tempfile::tempdir().unwrap();
     // With DoRA the same tensors lack their lengths, and lengths have to fit.
     let without = edited(dir.path(), "\"use_dora\": false", "\"use_dora\": true");
     assert_error(read(&without), "lora_A.weight", "lora_magnitude_vector`");
@@ -259,13 +270,6 @@ fn tensors_must_belong_to_the_configuration() {
     let adapter = read(&folder).unwrap();
     assert_eq!(adapter.config, dora);
     assert_same(&adapter.tensors, &lengths(8));
-
-    let only_v = edited(dir.path(), "\"q_proj\"", "\"up_proj\"");
-    assert_error(
-        read(&only_v),
-        "adapter_model.safetensors",
-        "not among the target_modules",
-    );
 }
 
 #[test]

@@ -119,6 +119,11 @@ fn other_sizes_kinds_and_tensors_are_refused_by_name() {
         "\"num_virtual_tokens\": 4",
     );
     assert_error(SoftPrompt::read(&more), "adapter_model", "expected [4, 8]");
+}
+
+#[test]
+fn other_tensors_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
     for (tensors, part) in [
         (
             named(&[("other", &[3, 8])]),

@@ -322,11 +322,6 @@ fn what_cannot_work_is_refused_by_name() {
     let kit = Kit::new(true);
     let (dpo, grpo) = (dpo(&kit, Policy::Lora), grpo(&kit, Policy::Lora));
     let all = [(&dpo, "dpo"), (&grpo, "grpo")];
-    let refused = |config: TrainConfig, part: &str| {
-        let error = Session::open(config, Some(&kit.base())).unwrap_err();
-        assert!(error.to_string().contains(part), "{part}: {error}");
-        assert_eq!(error.exit_code(), 2, "{error}");
-    };
     for (config, name) in all {
         let with = |key: &str, value: serde_json::Value, part: &str| {
             let error = config.with(&[(key.to_owned(), value)]).unwrap_err();
@@ -354,6 +349,17 @@ fn what_cannot_work_is_refused_by_name() {
     assert!(with(&grpo, "batching", json!("fixed")).contains("`batching`"));
     let packed = with(&prompt(&kit), "batching", json!("packed"));
     assert!(packed.contains("`batching`"), "{packed}");
+}
+
+#[test]
+fn what_does_not_fit_the_model_or_the_rows_is_refused_by_name() {
+    let kit = Kit::new(true);
+    let dpo = dpo(&kit, Policy::Lora);
+    let refused = |config: TrainConfig, part: &str| {
+        let error = Session::open(config, Some(&kit.base())).unwrap_err();
+        assert!(error.to_string().contains(part), "{part}: {error}");
+        assert_eq!(error.exit_code(), 2, "{error}");
+    };
     let shape = TrainConfig {
         model_name: None,
         model_config: Some(kit.base().join("config.json")),

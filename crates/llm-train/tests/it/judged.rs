@@ -115,6 +115,11 @@ fn a_row_that_is_no_pair_is_named_with_its_line() {
         assert_eq!(error.exit_code(), 2);
         assert!(error.hint().unwrap().contains("rejected"));
     }
+}
+
+#[test]
+fn a_file_without_rows_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
     let none = read_pairs(&file(&folder, "\n")).unwrap_err().to_string();
     assert!(none.contains("has no rows"), "{none}");
     assert!(read_pairs(&[]).is_err());

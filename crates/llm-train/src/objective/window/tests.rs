@@ -138,6 +138,55 @@ fn dpo_equals_trl() {
     }
 }
 
+/// A window of answers whose log-probabilities have moved since they were drawn, where `moves.1`
+/// says so, and from the reference, where there is one.
+fn of_drawn(
+    loss: Grpo,
+    advantages: &[f64],
+    logits: &Tensor,
+    batch: Batch,
+    moves: (f64, bool),
+) -> Window {
+    let (answers, t, v) = logits.dims3().unwrap();
+    let drawn = advantages.iter().enumerate().map(|(row, &advantage)| {
+        let targets = &batch.targets[row * t..][..t];
+        let counts = targets.iter().filter(|&&id| id != IGNORE_INDEX).count();
+        let tokens = vec![0; counts];
+        Drawn {
+            row,
+            tokens,
+            advantage,
+        }
+    });
+    let flat = logits.reshape((answers * t, v)).unwrap();
+    let now = Ops::Fused.log_probs(&flat, &batch.targets).unwrap();
+    let moved = |by: f64, salt: f64| -> Vec<f64> {
+        let shift = wave(answers * t, salt);
+        now.iter().zip(shift).map(|(l, s)| l + by * s).collect()
+    };
+    let (salt, has_moved) = moves;
+    let when = |does: bool, by: f64, salt: f64| if does { moved(by, salt) } else { Vec::new() };
+    let micro_batch = MicroBatch {
+        answers: drawn.collect(),
+        old: when(has_moved, 0.6, salt + 0.5),
+        reference: when(loss.beta > 0.0, 0.8, salt + 0.9),
+    };
+    let tokens = batch.supervised;
+    Window {
+        batches: vec![batch],
+        measures: Measures::default(),
+        terms: Terms::Answers {
+            loss,
+            temperature: 1.0,
+            rollout: Rollout {
+                steps: 0,
+                micro_batches: vec![micro_batch],
+            },
+            size: StepSize { answers, tokens },
+        },
+    }
+}
+
 #[test]
 fn grpo_equals_trl() {
     let fixture = fixture();
@@ -161,52 +210,7 @@ fn grpo_equals_trl() {
             close("advantages", &found, &get("advantages"), TRL_F64);
             let salt = f64::from(10 + index);
             let (logits, batch) = problem([answers, t, v], salt, dtype);
-            let drawn = found.into_iter().enumerate().map(|(row, advantage)| {
-                let targets = &batch.targets[row * t..][..t];
-                let counts = targets.iter().filter(|&&id| id != IGNORE_INDEX).count();
-                let tokens = vec![0; counts];
-                Drawn {
-                    row,
-                    tokens,
-                    advantage,
-                }
-            });
-            let flat = logits.reshape((answers * t, v)).unwrap();
-            let now = Ops::Fused.log_probs(&flat, &batch.targets).unwrap();
-            let moved = |by: f64, salt: f64| -> Vec<f64> {
-                let shift = wave(answers * t, salt);
-                now.iter().zip(shift).map(|(l, s)| l + by * s).collect()
-            };
-            let micro_batch = MicroBatch {
-                answers: drawn.collect(),
-                old: if case[8] > 0.0 {
-                    moved(0.6, salt + 0.5)
-                } else {
-                    Vec::new()
-                },
-                reference: if loss.beta > 0.0 {
-                    moved(0.8, salt + 0.9)
-                } else {
-                    Vec::new()
-                },
-            };
-            let (size, tokens) = (answers, batch.supervised);
-            let mut window = Window {
-                batches: vec![batch],
-                measures: Measures::default(),
-                terms: Terms::Answers {
-                    loss,
-                    temperature: 1.0,
-                    rollout: Rollout {
-                        steps: 0,
-                        micro_batches: vec![micro_batch],
-                    },
-                    size: StepSize {
-                        answers: size,
-                        tokens,
-                    },
-                },
-            };
+            let mut window = of_drawn(loss, &found, &logits, batch, (salt, case[8] > 0.0));
             let (value, gradient, measures) = run(&mut window, &logits);
             let what = |name: &str| format!("grpo {index} {dtype:?} {name}");
             close(&what("loss"), &[value], &get("loss"), tolerance);
