@@ -3,8 +3,8 @@
 TRL's own `_compute_loss` of DPOTrainer and GRPOTrainer runs on log-probabilities of given logits;
 only the model around it is taken away. Logits, targets, masks and shifts are formulas (`wave`), so
 that both sides compute them; the file holds what TRL got, in f64. GRPO's advantages are two lines of
-a long method: they are run here with TRL's own `nanstd`, and the script fails if TRL's source no
-longer has these lines.
+a long method: they are run here, compared with TRL's own `nanstd`, and the script fails if TRL's source
+no longer has these lines.
 
     python tools/oracle/align.py        (torch and trl, CPU; see requirements.txt)
 """
@@ -22,6 +22,8 @@ from trl.trainer.utils import nanstd, selective_log_softmax
 
 torch.set_num_threads(1)
 DOUBLE = torch.float64
+# What TRL rounds to float32 on the way is compared here and stored in float64.
+FLOAT = 1e-7
 # pairs, T, V, β, ε of label smoothing
 DPO = [(1, 4, 5, 0.1, 0.0), (3, 6, 11, 0.1, 0.0), (4, 9, 37, 0.5, 0.0), (2, 7, 8, 2.0, 0.0), (3, 6, 11, 0.3, 0.1)]
 # answers, group, T, V, β, ε, ε_high, loss type, whether the old policy is another one
@@ -91,9 +93,12 @@ def dpo(rows, t, v, beta, smoothing, salt):
     mean = lambda name: sum(metrics[name]) / len(metrics[name])
     rewards = beta * (sums - reference)
     assert math.isclose(mean("rewards/chosen"), float(rewards[0::2].mean()), abs_tol=1e-12)
-    names = ["rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies"]
+    found = [mean(f"rewards/{name}") for name in ["chosen", "rejected", "margins"]]
+    accuracy = float((rewards[0::2] > rewards[1::2]).double().mean())
+    # TRL's mean of hits is one of float32, whatever the rewards are.
+    assert math.isclose(mean("rewards/accuracies"), accuracy, abs_tol=FLOAT)
     return {"loss": loss.detach(), "gradient": gradient, "reference": reference,
-            "metrics": torch.tensor([mean(name) for name in names], dtype=DOUBLE)}
+            "metrics": torch.tensor([*found, accuracy], dtype=DOUBLE)}
 
 
 def group_advantages(rewards, group):
@@ -103,7 +108,10 @@ def group_advantages(rewards, group):
         assert line in source, f"TRL has no longer: {line}"
     grouped = rewards.view(-1, group)
     centred = rewards - torch.nanmean(grouped, dim=1).repeat_interleave(group)
-    return centred / (nanstd(grouped, dim=1).repeat_interleave(group) + 1e-4)
+    std = grouped.std(dim=1)
+    # TRL's factor n / (n - 1) is a quotient of integers, which is one of float32.
+    assert torch.allclose(nanstd(grouped, dim=1), std, rtol=FLOAT, atol=0)
+    return centred / (std.repeat_interleave(group) + 1e-4)
 
 
 def grpo(answers, group, t, v, beta, low, high, loss_type, moved, salt):
@@ -130,7 +138,11 @@ def grpo(answers, group, t, v, beta, low, high, loss_type, moved, salt):
     loss = GRPOTrainer._compute_loss(fake, None, inputs)
     (gradient,) = torch.autograd.grad(loss, logits)
     metrics = fake._metrics["train"]
-    clipped = metrics["clip_ratio/region_mean"][0]
+    ratio = torch.ones_like(logps) if old is None else torch.exp(logps - old)
+    sign = advantages[:, None]
+    hits = ((ratio < 1 - low) & (sign < 0)) | ((ratio > 1 + high) & (sign > 0))
+    clipped = float((hits & mask).sum() / mask.sum().double())
+    assert math.isclose(metrics["clip_ratio/region_mean"][0], clipped, abs_tol=FLOAT)
     assert moved == (clipped > 0.05), clipped
     kl = metrics["kl"][0] if beta else 0.0
     return {"loss": loss.detach(), "gradient": gradient, "rewards": rewards, "advantages": advantages,
