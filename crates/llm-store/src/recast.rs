@@ -70,11 +70,10 @@ fn config(base: &ModelFolder, name: &str) -> Result<Vec<u8>> {
     let text = std::fs::read(&path).map_err(Error::io(&path, "read"))?;
     let mut keys: Map<String, Value> = serde_json::from_slice(&text)
         .map_err(|error| Error::malformed(&path, error.to_string()))?;
-    for key in ["torch_dtype", "dtype"] {
-        if key == "torch_dtype" || keys.contains_key(key) {
-            keys.insert(key.to_owned(), name.into());
-        }
+    if let Some(value) = keys.get_mut("dtype") {
+        *value = name.into();
     }
+    keys.insert("torch_dtype".to_owned(), name.into());
     Ok(format!("{:#}\n", Value::Object(keys)).into_bytes())
 }
 

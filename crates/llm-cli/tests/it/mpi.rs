@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::processes::{Ended, ended, gradients_are_those_of_one, run_of, the_run_is_that_of_one};
+use crate::processes::{
+    ENDLESS, Ended, ended, gradients_are_those_of_one, run_of, the_run_is_that_of_one,
+};
 use crate::train::{Folder, PATIENCE};
 
 /// Processes of each run.
@@ -67,14 +69,7 @@ fn two_processes_of_mpirun_train_one_model() {
 
 /// A run without end that has written a checkpoint, and the processes of its mpirun.
 fn endless(folder: &Folder) -> (Child, Vec<u32>) {
-    let args = [
-        "--answers=0",
-        "--quiet",
-        "max_steps=1000000",
-        "save_steps=1",
-        "save_total_limit=2",
-    ];
-    let mut child = mpirun(folder, &args);
+    let mut child = mpirun(folder, &ENDLESS);
     let begun = Instant::now();
     let checkpoints = folder.path("runs/latest/checkpoints");
     while !llm_train::checkpoint::list(&checkpoints).is_ok_and(|found| !found.is_empty()) {

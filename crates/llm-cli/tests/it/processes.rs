@@ -13,6 +13,15 @@ use crate::train::{Folder, PATIENCE};
 /// The same f32 products, added up in another order.
 const CLOSE: f64 = 1e-6;
 
+/// Overrides of a run without end that writes a checkpoint at each step.
+pub(crate) const ENDLESS: [&str; 5] = [
+    "--answers=0",
+    "--quiet",
+    "max_steps=1000000",
+    "save_steps=1",
+    "save_total_limit=2",
+];
+
 /// A port where nobody listens.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -217,15 +226,8 @@ fn processes_meet_behind_the_port_of_torchruns_own_store() {
 
 /// Two processes in a run without end, which has written a checkpoint.
 fn endless(folder: &Folder) -> [Child; 2] {
-    let args = [
-        "--answers=0",
-        "--quiet",
-        "max_steps=1000000",
-        "save_steps=1",
-        "save_total_limit=2",
-    ];
     let port = free_port();
-    let mut both = [0, 1].map(|rank| start(folder, port, rank, 2, &args));
+    let mut both = [0, 1].map(|rank| start(folder, port, rank, 2, &ENDLESS));
     let begun = Instant::now();
     let saved = || {
         let folder = folder.path("runs/latest/checkpoints");
@@ -308,15 +310,8 @@ fn a_process_that_is_killed_ends_the_other_and_the_run_goes_on_later() {
         let says = format!("process {killed} has gone");
         assert!(left.stderr.contains(&says), "{says}: {}", left.stderr);
         assert!(left.stderr.contains("hint: "), "{}", left.stderr);
-        let args = [
-            "--answers=0",
-            "--quiet",
-            "max_steps=1000000",
-            "save_steps=1",
-            "save_total_limit=2",
-        ];
         let port = free_port();
-        let resumed = [&args[..], &["--resume"]].concat();
+        let resumed = [&ENDLESS[..], &["--resume"]].concat();
         let again = [0, 1].map(|rank| start(&folder, port, rank, 2, &resumed));
         std::thread::sleep(std::time::Duration::from_millis(100));
         let run = folder.path("runs/latest");

@@ -9,7 +9,8 @@ use super::linear::Sizes;
 use super::slices::with_values;
 use super::tape;
 use crate::kernels::gemm::{
-    PanelSlots, Panels, Right, Tail, View, half_panels, has_rounded_products, product_with_tail,
+    PanelSlots, Panels, Right, RoundedRight, Tail, View, half_panels, has_rounded_products,
+    product_with_tail,
 };
 use crate::kernels::simd::Real;
 
@@ -220,7 +221,7 @@ impl Base {
         with_values([&self.weight], |[w]: [&[bf16]; 1]| {
             let w = View::row_major(w, outputs, inputs);
             let w = if flipped { w.transposed() } else { w };
-            Ok(E::rounded_product(left, w, tail, bias))
+            Ok(E::rounded_product(left, RoundedRight::Half(w), tail, bias))
         })
     }
 }

@@ -26,7 +26,7 @@ use super::frozen::{Base, PackedWeight, Products, transposed};
 use super::slices::{float_type, gradient, output, values, with_values};
 use super::tape;
 use crate::dims::expect_shape;
-use crate::kernels::gemm::{Right, View, product};
+use crate::kernels::gemm::{Right, RoundedRight, View, product};
 use crate::kernels::linear::column_sums;
 use crate::kernels::rows::add_in_place;
 use crate::kernels::simd::Real;
@@ -153,7 +153,7 @@ pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resul
 /// `A · B + bias`, of rounded sides where the numbers are f32 and `products` says so.
 fn multiply<E: Real>(a: View<E>, b: View<E>, bias: Option<&[E]>, products: Products) -> Vec<E> {
     let rounded = match products {
-        Products::Rounded => E::product_of_rounded(a, b, bias),
+        Products::Rounded => E::rounded_product(a, RoundedRight::Wide(b), None, bias),
         Products::Exact => None,
     };
     rounded.unwrap_or_else(|| product(a, Right::View(b), bias))

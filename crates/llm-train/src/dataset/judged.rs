@@ -37,6 +37,32 @@ fn shared<T>(train: &[T], held: &[T], row: impl Fn(&T) -> &Row) -> usize {
     })
 }
 
+/// Examples to train on and held out, with what became of their rows, and nothing else.
+fn counted(
+    plan: Plan,
+    (train, train_counts): (Vec<Example>, Counts),
+    (validation, validation_counts): (Vec<Example>, Counts),
+    overlap: usize,
+) -> Dataset {
+    Dataset {
+        report: DataReport {
+            train: train_counts,
+            validation: validation_counts,
+            overlap,
+            batches: plan.padding(),
+            ..DataReport::default()
+        },
+        plan,
+        train,
+        validation,
+        asked: Vec::new(),
+        held_out_asked: Vec::new(),
+        validation_rows: Vec::new(),
+        files: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
 /// Pairs as neighbouring examples, the chosen answer first; of both only the answer counts.
 pub(super) fn read_pairs(
     config: &TrainConfig,
@@ -59,21 +85,15 @@ pub(super) fn read_pairs(
     };
     let plan = Plan::pairs(config.batches(), &train);
     Ok(Dataset {
-        report: DataReport {
-            train: train_counts,
-            validation: validation_counts,
-            overlap,
-            batches: plan.padding(),
-            ..DataReport::default()
-        },
-        plan,
-        train,
-        validation,
-        asked: Vec::new(),
-        held_out_asked: Vec::new(),
         validation_rows,
         files: files.concat(),
         notes: tokenize.into_notes(),
+        ..counted(
+            plan,
+            (train, train_counts),
+            (validation, validation_counts),
+            overlap,
+        )
     })
 }
 
@@ -134,21 +154,17 @@ pub(super) fn read_asked(
     };
     let plan = Plan::new(config.batches(), &train);
     Ok(Dataset {
-        report: DataReport {
-            train: train_counts,
-            validation: validation_counts,
-            overlap,
-            batches: plan.padding(),
-            ..DataReport::default()
-        },
-        plan,
-        train,
-        validation,
         asked,
         held_out_asked,
         validation_rows,
         files: files.concat(),
         notes: tokenize.into_notes(),
+        ..counted(
+            plan,
+            (train, train_counts),
+            (validation, validation_counts),
+            overlap,
+        )
     })
 }
 

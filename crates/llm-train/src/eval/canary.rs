@@ -19,9 +19,10 @@ use rand::Rng;
 use serde::Deserialize;
 
 use super::choice::{Kind, Question, argmax};
+use super::lines;
 use super::record::{Choice, Record};
 use super::run::{Evaluation, QUESTION_STRIDE};
-use crate::data::{Message, Row, find_files};
+use crate::data::{Message, Row};
 use crate::{Error, Result};
 
 /// Secrets that are compared with the true one: an exposure of 9 bits at most.
@@ -41,43 +42,36 @@ struct Line {
 
 /// The canaries of all files that `path` and `pattern` mean.
 pub(super) fn read(path: &Path, pattern: &str) -> Result<(Vec<Question>, Vec<PathBuf>)> {
-    let files = find_files(path, pattern)?;
-    let mut questions = Vec::new();
-    for file in &files {
-        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-        for (index, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
-                continue;
-            }
-            let fail = |problem: String| Error::line(file, index + 1, problem);
-            let line: Line = serde_json::from_str(line).map_err(|error| {
-                fail(format!(
-                    "is not {{\"prompt\", \"completion\", \"secret\"}} ({error})"
-                ))
-            })?;
-            if line.completion.matches(HOLE).count() != 1 {
-                return Err(fail(
-                    "expected one {} in `completion`, the secret's place".into(),
-                ));
-            }
-            if shapes(&line.secret) < 2.0 * CANDIDATES as f64 || line.secret.len() > LONGEST {
-                let least = 2 * CANDIDATES;
-                return Err(fail(format!(
-                    "has a secret that is not one of {least} or more of its shape (digits stand \
-                     for digits, letters for letters) or is longer than {LONGEST} bytes"
-                )));
-            }
-            questions.push(Question {
-                place: format!("{}:{}", file.display(), index + 1),
-                group: None,
-                asked: line.prompt.clone(),
-                context: line.prompt,
-                kind: Kind::Canary {
-                    completion: line.completion,
-                    secret: line.secret,
-                },
-            });
+    let form = "{\"prompt\", \"completion\", \"secret\"}";
+    let (lines, files) = lines::read::<Line>(path, pattern, form)?;
+    let mut questions = Vec::with_capacity(lines.len());
+    for line in lines {
+        let Line {
+            completion, secret, ..
+        } = &line.value;
+        if completion.matches(HOLE).count() != 1 {
+            return Err(line.error("expected one {} in `completion`, the secret's place"));
         }
+        if shapes(secret) < 2.0 * CANDIDATES as f64 || secret.len() > LONGEST {
+            let least = 2 * CANDIDATES;
+            return Err(line.error(format!(
+                "has a secret that is not one of {least} or more of its shape (digits stand \
+                 for digits, letters for letters) or is longer than {LONGEST} bytes"
+            )));
+        }
+        let place = line.place();
+        let Line {
+            prompt,
+            completion,
+            secret,
+        } = line.value;
+        questions.push(Question {
+            place,
+            group: None,
+            asked: prompt.clone(),
+            context: prompt,
+            kind: Kind::Canary { completion, secret },
+        });
     }
     match questions.is_empty() {
         true => Err(Error::file(path, "has no canaries, expected at least one")),

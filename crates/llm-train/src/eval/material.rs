@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use super::choice::{self, Question};
 use super::config::{EvalConfig, Task};
-use super::graded;
 use super::subject::Subject;
 use crate::data::{DataFormat, Message, Row, find_files, read_documents, read_rows};
 use crate::labels::{Example, windows};
 use crate::prompt::PromptFormat;
-use crate::{Error, Result, synth};
+use crate::{Error, Result};
 
 /// The questions of one evaluation.
 #[derive(Clone, Debug)]
@@ -21,8 +20,6 @@ pub enum Material {
     Windows(Vec<(Example, usize)>),
     /// Questions of a benchmark.
     Questions(Vec<Question>),
-    /// Tasks of the closed world, each with its file and line.
-    Graded(Vec<(String, synth::Task)>),
 }
 
 impl Material {
@@ -31,11 +28,6 @@ impl Material {
     /// # Errors
     /// Files that cannot be found or read, a bad line, or a benchmark that is not complete.
     pub fn read(config: &EvalConfig, subject: &Subject) -> Result<(Self, Vec<PathBuf>)> {
-        if config.task == Task::Graded {
-            let (mut tasks, files) = graded::read(config)?;
-            graded::limit_kinds(&mut tasks, config.limit);
-            return Ok((Self::Graded(tasks), files));
-        }
         if config.task != Task::Generation {
             let (mut questions, files) = choice::read(config)?;
             limit_groups(&mut questions, config.limit);
@@ -65,7 +57,6 @@ impl Material {
             Self::Rows(rows) => rows.len(),
             Self::Windows(windows) => windows.len(),
             Self::Questions(questions) => questions.len(),
-            Self::Graded(tasks) => tasks.len(),
         }
     }
 
@@ -80,7 +71,6 @@ impl Material {
             Self::Rows(rows) => rows.iter().map(|row| asked(row.prompt())).collect(),
             Self::Windows(_) => Vec::new(),
             Self::Questions(questions) => questions.iter().map(|q| q.asked.clone()).collect(),
-            Self::Graded(tasks) => tasks.iter().map(|(_, t)| asked(&t.prompt)).collect(),
         }
     }
 
@@ -90,7 +80,6 @@ impl Material {
             Self::Rows(rows) => rows.get(index).map(place),
             Self::Windows(_) => Some(format!("window {}", index + 1)),
             Self::Questions(questions) => questions.get(index).map(|q| q.place.clone()),
-            Self::Graded(tasks) => tasks.get(index).map(|(place, _)| place.clone()),
         }
         .unwrap_or_default()
     }

@@ -21,6 +21,7 @@ mod graded;
 pub mod humaneval;
 pub mod judge;
 mod leak;
+mod lines;
 mod material;
 mod record;
 mod report;

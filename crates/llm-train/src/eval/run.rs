@@ -8,7 +8,6 @@ use llm_core::sample::SamplerConfig;
 
 use super::choice;
 use super::config::{EvalConfig, Grammar};
-use super::graded;
 use super::leak::{self, Leakage};
 use super::material::{Material, answer_bytes, asked, max_length, place};
 use super::record::{Loss, Record};
@@ -148,9 +147,6 @@ impl Evaluation {
                 let question = questions.get(index / self.config.samples);
                 let question = question.ok_or_else(missing)?;
                 choice::ask(self, index, question)
-            }
-            Material::Graded(tasks) => {
-                graded::ask(self, index, tasks.get(index).ok_or_else(missing)?)
             }
         }
     }

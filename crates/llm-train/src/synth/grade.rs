@@ -9,7 +9,7 @@ const CALL_OPENS: &str = "<tool_call>";
 const CALL_CLOSES: &str = "</tool_call>";
 
 /// What an answer must fulfil.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     /// It is this text, but for white space around it.

@@ -17,7 +17,7 @@ const ATTEMPTS: u64 = 40;
 const FIRST_INDEX: u64 = 1 << 48;
 
 /// A question about a held-out combination.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
     /// Its domain.

@@ -23,11 +23,11 @@ use super::{Tail, check_tail, pairs, tiles};
 
 /// The right-hand side of a [`rounded_product`].
 #[derive(Clone, Copy)]
-pub(crate) enum RoundedRight<'a> {
+pub(crate) enum RoundedRight<'a, E> {
     /// In bf16 already.
     Half(View<'a, bf16>),
     /// To be rounded.
-    Wide(View<'a, f32>),
+    Wide(View<'a, E>),
 }
 
 /// Whether this machine multiplies bf16 by an instruction of its own.
@@ -41,7 +41,7 @@ pub(crate) fn has_rounded_products() -> bool {
 /// `a [M, K]`, `b [K, N]`, `tail` of R more, `bias [N]` → `[M, N]`.
 pub(crate) fn rounded_product(
     a: View<f32>,
-    b: RoundedRight,
+    b: RoundedRight<f32>,
     tail: Option<Tail<f32>>,
     bias: Option<&[f32]>,
 ) -> Vec<f32> {

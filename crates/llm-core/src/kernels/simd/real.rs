@@ -44,13 +44,10 @@ pub(crate) trait Real: WithDType + Neg<Output = Self> + Default + Sync {
     /// `a [M, K]`, `b [K, N]`, `tail` of R more, `bias [N]` → `[M, N]`.
     fn rounded_product(
         a: View<Self>,
-        b: View<bf16>,
+        b: RoundedRight<Self>,
         tail: Option<Tail<Self>>,
         bias: Option<&[Self]>,
     ) -> Option<Vec<Self>>;
-    /// As [`Real::rounded_product`], with both sides to be rounded.
-    fn product_of_rounded(a: View<Self>, b: View<Self>, bias: Option<&[Self]>)
-    -> Option<Vec<Self>>;
     /// `√self`.
     fn sqrt(self) -> Self;
     /// `ln self`.
@@ -120,19 +117,11 @@ impl Real for f32 {
 
     fn rounded_product(
         a: View<Self>,
-        b: View<bf16>,
+        b: RoundedRight<Self>,
         tail: Option<Tail<Self>>,
         bias: Option<&[Self]>,
     ) -> Option<Vec<Self>> {
-        Some(rounded_product(a, RoundedRight::Half(b), tail, bias))
-    }
-
-    fn product_of_rounded(
-        a: View<Self>,
-        b: View<Self>,
-        bias: Option<&[Self]>,
-    ) -> Option<Vec<Self>> {
-        Some(rounded_product(a, RoundedRight::Wide(b), None, bias))
+        Some(rounded_product(a, b, tail, bias))
     }
 
     #[inline(always)]
@@ -189,16 +178,8 @@ impl Real for f64 {
 
     fn rounded_product(
         _a: View<Self>,
-        _b: View<bf16>,
+        _b: RoundedRight<Self>,
         _tail: Option<Tail<Self>>,
-        _bias: Option<&[Self]>,
-    ) -> Option<Vec<Self>> {
-        None
-    }
-
-    fn product_of_rounded(
-        _a: View<Self>,
-        _b: View<Self>,
         _bias: Option<&[Self]>,
     ) -> Option<Vec<Self>> {
         None

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::super::lines;
 use super::{Kind, Question};
-use crate::data::find_files;
 use crate::{Error, Result};
 
 /// The most choices of one question; a list longer than this is not one.
@@ -25,32 +25,27 @@ struct Line {
 
 /// The questions of all files that `path` and `pattern` mean.
 pub(super) fn read(path: &Path, pattern: &str) -> Result<(Vec<Question>, Vec<PathBuf>)> {
-    let files = find_files(path, pattern)?;
-    let mut questions = Vec::new();
-    for file in &files {
-        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-        let stem = file
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned());
-        for (index, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
-                continue;
-            }
-            let fail = |problem: String| Error::line(file, index + 1, problem);
-            let line: Line = serde_json::from_str(line).map_err(|error| {
-                fail(format!(
-                    "is not {{\"query\", \"choices\", \"gold\"}} ({error})"
-                ))
-            })?;
-            check(&line).map_err(fail)?;
-            questions.push(Question {
-                place: format!("{}:{}", file.display(), index + 1),
-                group: line.group.or_else(|| stem.clone()),
-                asked: line.query.clone(),
-                context: line.query,
-                kind: Kind::Choices(line.choices, line.gold),
-            });
-        }
+    let form = "{\"query\", \"choices\", \"gold\"}";
+    let (lines, files) = lines::read::<Line>(path, pattern, form)?;
+    let mut questions = Vec::with_capacity(lines.len());
+    for line in lines {
+        check(&line.value).map_err(|problem| line.error(problem))?;
+        let place = line.place();
+        let stem = line.file.file_stem();
+        let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
+        let Line {
+            query,
+            choices,
+            gold,
+            group,
+        } = line.value;
+        questions.push(Question {
+            place,
+            group: group.or(stem),
+            asked: query.clone(),
+            context: query,
+            kind: Kind::Choices(choices, gold),
+        });
     }
     if questions.is_empty() {
         return Err(Error::file(path, "has no questions, expected at least one"));

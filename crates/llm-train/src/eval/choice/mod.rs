@@ -13,6 +13,7 @@
 //! | `mmlu` | `test/<subject>_test.csv` and `dev/<subject>_dev.csv`, without header, of 57 subjects |
 //! | `bbh` | `<task>.json` of 23 tasks in 27 files |
 //! | `canary` | JSONL of `{"prompt", "completion", "secret"}`, see [`super::canary`] |
+//! | `graded` | the `tasks.jsonl` of `deeper data synth`, see [`crate::synth`] |
 //! | `humaneval` | `HumanEval.jsonl` or `.jsonl.gz` of 164 problems, see [`super::humaneval`] |
 
 mod bbh;
@@ -28,12 +29,13 @@ pub use score::{argmax, encode_pair, log_likelihoods, pair_example};
 
 use super::canary;
 use super::config::{EvalConfig, Task};
+use super::graded;
 use super::humaneval;
 use super::record::{Choice, Record};
 use super::run::Evaluation;
 use crate::config::PromptStyle;
 use crate::data::Message;
-use crate::{Error, Result, metrics};
+use crate::{Error, Result, metrics, synth};
 
 /// How a question is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub enum Kind {
         /// The secret.
         secret: String,
     },
+    /// In the model's own words, which have to fulfil the task's check.
+    Graded(Box<synth::Task>),
 }
 
 /// One question of a benchmark.
@@ -87,9 +91,8 @@ pub(super) fn read(config: &EvalConfig) -> Result<(Vec<Question>, Vec<PathBuf>)>
         Task::Bbh => bbh::read(path, partial),
         Task::Humaneval => humaneval::read(path, partial),
         Task::Canary => canary::read(path, &config.dataset_pattern),
-        Task::Choices | Task::Generation | Task::Graded => {
-            json_lines::read(path, &config.dataset_pattern)
-        }
+        Task::Graded => graded::read(path, &config.dataset_pattern),
+        Task::Choices | Task::Generation => json_lines::read(path, &config.dataset_pattern),
     }
 }
 
@@ -116,6 +119,7 @@ pub(super) fn ask(evaluation: &Evaluation, index: usize, question: &Question) ->
         Kind::Canary { completion, secret } => {
             canary::ask(evaluation, question, (completion, secret), &mut record)?;
         }
+        Kind::Graded(task) => graded::ask(evaluation, task, &mut record)?,
     }
     Ok(record)
 }
