@@ -30,8 +30,10 @@ fn good(place: &Path, program: &str, args: &[&str]) -> Output {
 /// The folder of the one run whose name ends in `name`.
 fn run_of(place: &Path, name: &str) -> PathBuf {
     let runs = std::fs::read_dir(place.join("output_models/runs")).unwrap();
-    let mut found = runs.map(|entry| entry.unwrap().path());
-    found.find(|path| path.display().to_string().ends_with(name)).unwrap()
+    let paths = runs.map(|entry| entry.unwrap().path());
+    let found: Vec<_> = paths.filter(|path| path.display().to_string().ends_with(name)).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
 }
 
 #[test]
@@ -83,13 +85,17 @@ fn a_model_is_tuned_asked_and_measured() {
 
 #[test]
 fn other_adapters_train_too() {
-    let root = tempfile::tempdir().unwrap();
-    for option in ["--use-dora", "--use-rslora"] {
-        let output = good(root.path(), LORA, &[option, "--r", "2", "--steps", "2"]);
+    for kind in ["dora", "rslora"] {
+        let root = tempfile::tempdir().unwrap();
+        let option = format!("--use-{kind}");
+        let output = good(root.path(), LORA, &[&option, "--r", "2", "--steps", "2"]);
         assert!(output.stdout.contains("Too few steps"), "{}", output.stdout);
+        let config = run_of(root.path(), "lesson-lora").join("model/adapter_config.json");
+        let config = std::fs::read_to_string(config).unwrap();
+        for (key, on) in [("use_dora", kind == "dora"), ("use_rslora", kind == "rslora")] {
+            assert!(config.contains(&format!("\"{key}\": {on}")), "{config}");
+        }
     }
-    let config = run_of(root.path(), "lesson-lora").join("model/adapter_config.json");
-    assert!(std::fs::read_to_string(config).unwrap().contains("\"use_dora\": true"));
 }
 
 #[test]
