@@ -223,7 +223,7 @@ pub const CARDS: &[Card] = &[
         exercises: &[] },
     Card { id: "H08", binary: "08_grpo", title: "rewards: grpo", shelf: "hfcore",
         seconds: 400, needs: &[], next: "I00",
-        question: "Can a model get better at sums when all it hears is right or wrong?",
+        question: "Can a model get better when all it hears is right or wrong?",
         sees: "a group of answers, a clip, three seeds before and after with intervals, the KL",
         takeaway: "what is better than its group becomes likelier; a check is all the teacher there is",
         exercise: "8 answers, 2 right: advantage of a right one, not divided? --check NUMBER",

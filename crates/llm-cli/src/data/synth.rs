@@ -15,7 +15,7 @@ use llm_train::synth::{Domain, Plan, Report, write};
     after_help = "Files written: train.txt and heldout.txt (documents for pretraining), \
 sft_train.jsonl and sft_heldout.jsonl (conversations), tasks.jsonl (questions with their checks), \
 pairs_train.jsonl and pairs_heldout.jsonl (a right and a wrong answer, for method dpo), \
-sums_train.jsonl and sums_heldout.jsonl (sums to be answered at once, for method grpo), report.json. What is held out are combinations that never stand in the training files.\n\n\
+comparisons_train.jsonl and comparisons_heldout.jsonl (which of two numbers is larger, to be answered at once, for method grpo), report.json. What is held out are combinations that never stand in the training files.\n\n\
 The table's nats are -ln of the probability of the choices behind a document: their mean is the \
 floor of the loss that a model can reach.\n\nExamples:\n  deeper data synth --out output_models/corpus --documents 20000\n  \
 deeper data synth --out sums --domains arithmetic --documents 1000 --seed 3"

@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use choices::{Choices, HELD_OUT_ONE_IN, split_of};
 pub use content::{Content, Document, SYSTEM, render};
 pub use grade::{Check, grade};
-pub use tasks::{Preference, Task, preferences, sums, tasks};
+pub use tasks::{Preference, Task, comparisons, preferences, tasks};
 pub use tools::{schemas as tool_schemas, system_message as tool_system_message};
 pub use write::{DomainReport, Part, Plan, Report, write};
 

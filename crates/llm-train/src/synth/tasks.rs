@@ -67,18 +67,18 @@ pub fn tasks(domain: Domain, seed: u64, count: usize) -> Vec<Task> {
     tasks_where(domain, Split::HeldOut, seed, count, |_| true)
 }
 
-/// Up to `count` two-digit sums to be answered at once, without steps: short answers of which a
-/// model that learnt the steps gets some right.
-pub fn sums(split: Split, seed: u64, count: usize) -> Vec<Task> {
-    let mut sums = tasks_where(Domain::Arithmetic, split, seed, count, |kind| {
-        kind == "add2"
+/// Up to `count` comparisons of two numbers to be answered at once, without steps: short answers of
+/// which a model that learnt the steps gets some right.
+pub fn comparisons(split: Split, seed: u64, count: usize) -> Vec<Task> {
+    let mut tasks = tasks_where(Domain::Arithmetic, split, seed, count, |kind| {
+        kind == "compare"
     });
-    for task in &mut sums {
+    for task in &mut tasks {
         if let (Some(question), Check::Exact(result)) = (task.prompt.last_mut(), &task.check) {
             task.reference = arithmetic::at_once(&mut question.content, result);
         }
     }
-    sums
+    tasks
 }
 
 /// A prompt with a right answer and a wrong one: that of another prompt of its kind.

@@ -6,7 +6,7 @@
 //! | `sft_train.jsonl`, `sft_heldout.jsonl` | conversations for fine-tuning |
 //! | `tasks.jsonl` | questions with what their answer must fulfil, all on held-out combinations |
 //! | `pairs_train.jsonl`, `pairs_heldout.jsonl` | questions with a right and a wrong answer, for DPO |
-//! | `sums_train.jsonl`, `sums_heldout.jsonl` | two-digit sums to be answered at once, for GRPO |
+//! | `comparisons_{train,heldout}.jsonl` | which of two numbers is larger, asked for GRPO |
 //! | `report.json` | how many documents of each domain there are, and how improbable they are |
 
 use std::path::Path;
@@ -15,7 +15,9 @@ use llm_store::atomic::FolderWriter;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Choices, Document, Domain, Shape, Split, Task, document, preferences, sums, tasks};
+use super::{
+    Choices, Document, Domain, Shape, Split, Task, comparisons, document, preferences, tasks,
+};
 use crate::data::DOCUMENT_SEPARATOR;
 use crate::{Error, Result};
 
@@ -238,7 +240,7 @@ fn write_tasks(folder: &FolderWriter, plan: &Plan) -> Result<u64> {
     Ok(count)
 }
 
-/// Pairs of all domains that have right answers, and sums where arithmetic is among the domains.
+/// Pairs of all domains that have right answers, and comparisons where arithmetic is one of them.
 fn write_judged(folder: &FolderWriter, plan: &Plan) -> Result<()> {
     let lines =
         |rows: Vec<Value>| -> String { rows.iter().map(|row| format!("{row}\n")).collect() };
@@ -250,9 +252,9 @@ fn write_judged(folder: &FolderWriter, plan: &Plan) -> Result<()> {
         let pairs = lines(pairs.collect());
         folder.write(&format!("pairs_{name}.jsonl"), pairs.as_bytes())?;
         if plan.domains.contains(&Domain::Arithmetic) {
-            let sums = sums(split, plan.seed, plan.tasks);
-            let sums = lines(sums.iter().map(Task::row).collect());
-            folder.write(&format!("sums_{name}.jsonl"), sums.as_bytes())?;
+            let tasks = comparisons(split, plan.seed, plan.tasks);
+            let rows = lines(tasks.iter().map(Task::row).collect());
+            folder.write(&format!("comparisons_{name}.jsonl"), rows.as_bytes())?;
         }
     }
     Ok(())

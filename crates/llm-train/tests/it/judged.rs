@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use llm_train::config::{Method, TrainConfig};
 use llm_train::data::{read_pairs, read_questions};
 use llm_train::session::Session;
-use llm_train::synth::{Check, Domain, Split, preferences, split_of, sums};
+use llm_train::synth::{Check, Domain, Split, comparisons, preferences, split_of};
 use serde_json::json;
 
 use crate::kit::Kit;
@@ -233,12 +233,12 @@ fn earlier_turns_of_the_assistant_do_not_count() {
 }
 
 #[test]
-fn generated_sums_and_pairs_are_of_their_part_and_pass_their_checks() {
+fn generated_comparisons_and_pairs_are_of_their_part_and_pass_their_checks() {
     for split in [Split::Train, Split::HeldOut] {
-        let tasks = sums(split, 7, 60);
+        let tasks = comparisons(split, 7, 60);
         assert_eq!(tasks.len(), 60);
         for task in &tasks {
-            assert_eq!(task.kind, "add2");
+            assert_eq!(task.kind, "compare");
             assert!(task.combinations.iter().all(|name| split_of(name) == split));
             assert!(task.check.holds(&task.reference), "{}", task.reference);
             let asked = &task.prompt.last().unwrap().content;
@@ -266,7 +266,7 @@ fn generated_sums_and_pairs_are_of_their_part_and_pass_their_checks() {
         read_pairs(&file(&folder, &text)).unwrap().len(),
         pairs.len()
     );
-    let tasks = sums(Split::Train, 7, 40);
+    let tasks = comparisons(Split::Train, 7, 40);
     let text = lines(tasks.iter().map(|task| task.row().to_string()).collect());
     let read = read_questions(&file(&folder, &text)).unwrap();
     assert!(

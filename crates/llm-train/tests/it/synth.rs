@@ -436,7 +436,7 @@ fn a_written_corpus_is_read_back_whole() {
         "sft_train.jsonl",
         "tasks.jsonl",
         "pairs_train.jsonl",
-        "sums_heldout.jsonl",
+        "comparisons_heldout.jsonl",
         "report.json",
     ] {
         let read = |folder: &PathBuf| std::fs::read(folder.join(name)).unwrap();

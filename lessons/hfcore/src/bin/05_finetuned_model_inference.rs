@@ -119,8 +119,8 @@ fn beside(lesson: &mut Lesson, asked: &[Question], said: &[Vec<Said>]) {
     let mut table = Table::new(&["question", "expected", "base", "full", "LoRA"]).limit(20);
     for (index, (prompt, expected)) in asked.iter().enumerate() {
         let cell = |text: &str, columns| Cell::from(clip(look, &text.replace('\n', " "), columns));
-        let answers = said.iter().map(|one| cell(&one[index].text, 13));
-        let start = [cell(&as_text(prompt), 24), cell(expected, 13)];
+        let answers = said.iter().map(|one| cell(&one[index].text, 12));
+        let start = [cell(&as_text(prompt), 21), cell(expected, 12)];
         table.push(start.into_iter().chain(answers).collect());
     }
     lesson.show(&table);

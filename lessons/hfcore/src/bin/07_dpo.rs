@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use llm_core::device::Machine;
-use llm_show::{Cell, Lesson, Table, number::number, svg};
+use llm_show::{Cell, Lesson, Table, look::clip, number::number, svg};
 use llm_train::bootstrap::{RESAMPLES, paired_difference};
 use llm_train::config::TrainConfig;
 use llm_train::evaluate::mean_loss;
@@ -24,6 +24,8 @@ use llm_train::synth::{Domain, Plan, Split, preferences, write};
 static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 /// Pairs to train on, and about as many held out.
 const PAIRS: usize = 240;
+/// Pairs to look at.
+const SHOWN: usize = 5;
 /// Sums in f64 of log-probabilities from f32.
 const CLOSE: f64 = 1e-6;
 
@@ -50,8 +52,10 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
     let session = open(lesson, own)?;
     lesson.step("Pairs: one question, an answer that was chosen, one that was not");
     let mut table = Table::new(&["question", "chosen", "rejected"]);
-    let short = |text: &str| Cell::from(text.trim().chars().take(24).collect::<String>());
-    for pair in preferences(Domain::Facts, Split::HeldOut, lesson.args.seed, 5) {
+    let look = lesson.look();
+    let short = |text: &str| Cell::from(clip(look, text.trim(), 23));
+    let pairs = preferences(Domain::Facts, Split::HeldOut, lesson.args.seed, PAIRS);
+    for pair in pairs.iter().take(SHOWN) {
         let question = pair.prompt.last().map_or("", |turn| &turn.content);
         table.row([short(question), short(&pair.chosen), short(&pair.rejected)]);
     }

@@ -1,6 +1,6 @@
-//! Can a model get better at sums when all it hears is right or wrong?
+//! Can a model get better when all it hears is right or wrong?
 //!
-//! What you will see: eight answers to one sum with their rewards and advantages, where a ratio is
+//! What you will see: eight answers to one question with their rewards and advantages, where a ratio is
 //! clipped, runs over three seeds, held-out rewards before and after with intervals, how far they went.
 //!
 //! Reads: crates/llm-train/src/objective/{grpo,policy}.rs, crates/llm-core/src/generate.rs.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use llm_core::device::Machine;
-use llm_show::{Cell, Lesson, Table, number::number, read};
+use llm_show::{Cell, Lesson, Table, look::clip, number::number, read};
 use llm_train::bootstrap::{Part, RESAMPLES, paired_difference};
 use llm_train::config::TrainConfig;
 use llm_train::evaluate::mean_loss;
@@ -23,8 +23,10 @@ use llm_train::synth::{Domain, Plan, write};
 static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 /// Runs, each with answers, adapters and an order of its own.
 const SEEDS: u64 = 3;
-/// Sums to learn from; held-out sums to measure on, in a full and in a quick run.
-const SUMS: (usize, usize, usize) = (320, 160, 40);
+/// Comparisons to learn from; held-out ones to measure on, in a full and in a quick run.
+const QUESTIONS: (usize, usize, usize) = (320, 160, 40);
+/// Questions that are tried for a group that is neither all right nor all wrong.
+const TRIED: usize = 20;
 
 #[derive(Args)]
 struct Own {
@@ -51,8 +53,9 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
     let Objective::Rewarded(rewarded) = session.objective() else { bail!("grpo rewards answers") };
     a_group(lesson, &rewarded)?;
     a_clip(lesson, &rewarded);
-    let (steps, sums) = (session.total_steps(), session.config.batch_size);
-    lesson.step(&format!("Train {SEEDS} runs: {steps} steps of {sums} sums, 8 answers to each"));
+    let (steps, rows) = (session.total_steps(), session.config.batch_size);
+    lesson
+        .step(&format!("Train {SEEDS} runs: {steps} steps of {rows} questions, 8 answers to each"));
     let before = session.losses()?;
     let mut table = Table::new(&["seed", "right before", "after", "95 % of the rise", "last KL"]);
     let mut all = [Vec::new(), Vec::new()];
@@ -84,14 +87,24 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
     Ok(())
 }
 
-/// One sum, a group of answers, and what each is worth beside the others.
+/// One question, a group of answers, and what each is worth beside the others: the first group that
+/// has right and wrong ones.
 fn a_group(lesson: &mut Lesson, rewarded: &Rewarded) -> Result<()> {
-    lesson.step("One sum, eight answers: what is each worth beside the others?");
-    let group = rewarded.group(0, &[0, 1, 2, 3, 4, 5, 6, 7])?;
+    lesson.step("One question, eight answers: what is each worth beside the others?");
+    let seeds = [0, 1, 2, 3, 4, 5, 6, 7];
+    let (mut row, mut group) = (0, rewarded.group(0, &seeds)?);
+    while row + 1 < TRIED.min(rewarded.asked.len()) && group.iter().all(|one| one.advantage == 0.0)
+    {
+        row += 1;
+        group = rewarded.group(row, &seeds)?;
+    }
+    let look = lesson.look();
+    let question = rewarded.codec.decode(&rewarded.asked[row].prompt)?;
+    lesson.exhibit_line(&clip(look, question.trim(), 76));
     let mut table = Table::new(&["answer", "tokens", "reward", "advantage"]);
     for answer in &group {
-        let text = answer.text.replace("<think>\n\n</think>\n\n", "").escape_debug().to_string();
-        let text = text.chars().take(40).collect::<String>();
+        let text = answer.text.replace("<think>\n\n</think>\n\n", "");
+        let text = clip(look, &text.escape_debug().to_string(), 40);
         let tokens = answer.tokens.len();
         table.row([text.into(), tokens.into(), answer.reward.into(), answer.advantage.into()]);
     }
@@ -121,13 +134,13 @@ fn compared(name: &str, parts: [&[Part]; 2], seed: u64, last: Cell) -> Result<Ve
     Ok(vec![name.into(), old, new, interval, last])
 }
 
-/// A run of GRPO on two-digit sums that are to be answered at once.
+/// A run of GRPO on comparisons that are to be answered at once.
 fn open(lesson: &Lesson, own: &Own, run: u64) -> Result<Session> {
     let (seed, quick) = (lesson.args.seed, lesson.args.quick);
-    let data = PathBuf::from(format!("output_models/corpus/sums-{seed}"));
+    let data = PathBuf::from(format!("output_models/corpus/comparisons-{seed}"));
     if !data.is_dir() {
         let domains = vec![Domain::Arithmetic];
-        write(&data, &Plan { seed, documents: 1, domains, tasks: SUMS.0 }, false, |_, _| ())?;
+        write(&data, &Plan { seed, documents: 1, domains, tasks: QUESTIONS.0 }, false, |_, _| ())?;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let model = own.model.as_deref().unwrap_or("output_models/deeper-tiny");
@@ -135,8 +148,8 @@ fn open(lesson: &Lesson, own: &Own, run: u64) -> Result<Session> {
     let config = TrainConfig {
         model_name: Some(base.display().to_string()),
         beta: Some(own.beta),
-        dataset_path: data.join("sums_train.jsonl"),
-        validation_path: Some(data.join("sums_heldout.jsonl")),
+        dataset_path: data.join("comparisons_train.jsonl"),
+        validation_path: Some(data.join("comparisons_heldout.jsonl")),
         max_steps: Some(own.steps.unwrap_or(if quick { 5 } else { 60 })),
         seed: seed.wrapping_add(run),
         device: lesson.args.device.as_str().to_owned(),
@@ -145,6 +158,6 @@ fn open(lesson: &Lesson, own: &Own, run: u64) -> Result<Session> {
     let mut session = Session::open(config, Some(&base))?;
     // Measured before and after, not on the way
     session.dataset.validation.clear();
-    session.dataset.held_out_asked.truncate(if quick { SUMS.2 } else { SUMS.1 });
+    session.dataset.held_out_asked.truncate(if quick { QUESTIONS.2 } else { QUESTIONS.1 });
     Ok(session)
 }

@@ -43,6 +43,8 @@ fn preferences_start_at_ln_2_and_the_same_run_says_the_same() {
     for part in ["held-out loss at the start == ln 2", "first loss == ln 2", "0.6931"] {
         assert!(first.stdout.contains(part), "{part}: {}", first.stdout);
     }
+    let (pairs, _) = first.stdout.split_once("Nobody says").unwrap();
+    assert_eq!(pairs.lines().skip_while(|line| !line.contains("──")).count(), 1 + 5 + 1, "{pairs}");
     let plain = good(place.path(), DPO, &["--steps", "2", "--plain", "--svg", "rewards.svg"]);
     assert!(plain.stdout.is_ascii(), "{}", plain.stdout);
     let svg = std::fs::read_to_string(place.path().join("rewards.svg")).unwrap();
