@@ -25,6 +25,7 @@ import gguf
 import llama_cpp
 import numpy as np
 import safetensors.numpy
+import safetensors.torch
 import tokenizers
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -148,9 +149,10 @@ def rounded(folder, work):
     for file in folder.iterdir():
         if file.suffix != ".safetensors":
             (copy / file.name).write_bytes(file.read_bytes())
-    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
-    matrix = {n: t.astype(np.float16) if t.ndim > 1 else t for n, t in tensors.items()}
-    safetensors.numpy.save_file(matrix, copy / "model.safetensors", {"format": "pt"})
+    # NumPy has no bf16
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    matrix = {n: (t.half() if t.ndim > 1 else t.float()) for n, t in tensors.items()}
+    safetensors.torch.save_file(matrix, copy / "model.safetensors", {"format": "pt"})
     return copy
 
 

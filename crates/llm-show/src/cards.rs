@@ -222,7 +222,7 @@ pub const CARDS: &[Card] = &[
         tries: &["--quick", "--beta 0.5", "--steps 5"],
         exercises: &[] },
     Card { id: "H08", binary: "08_grpo", title: "rewards: grpo", shelf: "hfcore",
-        seconds: 400, needs: &[], next: "I00",
+        seconds: 340, needs: &[], next: "I00",
         question: "Can a model get better when all it hears is right or wrong?",
         sees: "a group of answers, a clip, three seeds before and after with intervals, the KL",
         takeaway: "what is better than its group becomes likelier; a check is all the teacher there is",

@@ -40,7 +40,7 @@ pub struct TuneArgs {
     /// Held-out rows [default: the bundled ones, or a tenth of --data]
     #[arg(long, value_name = "FILE")]
     pub eval_data: Option<PathBuf>,
-    /// Optimizer steps [default: 256 on a small model, else 3 passes; with --quick 100, else 3]
+    /// Optimizer steps [default: 256 on a small model, else 3 passes; with --quick 80, else 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
     /// The highest learning rate [default: 1e-3, with adapters 3e-3; less on a model that is not
@@ -90,7 +90,7 @@ impl TuneArgs {
             (false, _) => 2e-4,
         };
         let steps = match (quick, small) {
-            (true, true) => Some(100),
+            (true, true) => Some(80),
             (true, false) => Some(3),
             (false, true) => Some(256),
             (false, false) => None,

@@ -116,7 +116,7 @@ fn memory(lesson: &mut Lesson) {
 }
 
 fn by_heart(lesson: &mut Lesson, session: &Session) -> Result<()> {
-    let (count, steps) = if lesson.args.quick { (8, 100) } else { (32, 300) };
+    let (count, steps) = if lesson.args.quick { (8, 60) } else { (32, 300) };
     lesson.step(&format!("{count} rows by heart: what cannot learn so few rows has a fault"));
     let losses = rows::by_heart(session, count, steps)?;
     lesson.show(&Curve::new(&losses, "step").log());
