@@ -18,6 +18,7 @@ pub mod bundled;
 pub mod cost;
 pub mod endpoint;
 pub mod explain;
+pub mod groups;
 pub mod rank;
 pub mod results;
 pub mod rows;

@@ -24,8 +24,6 @@ use llm_train::synth::{Domain, Plan, Split, preferences, write};
 static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 /// Pairs to train on, and about as many held out.
 const PAIRS: usize = 240;
-/// Pairs to look at.
-const SHOWN: usize = 5;
 /// Sums in f64 of log-probabilities from f32.
 const CLOSE: f64 = 1e-6;
 
@@ -51,17 +49,14 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
     lesson.weather.settings(&machine.describe());
     let session = open(lesson, own)?;
     lesson.step("Pairs: one question, an answer that was chosen, one that was not");
-    let mut table = Table::new(&["question", "chosen", "rejected"]);
-    let look = lesson.look();
+    let (mut table, look) = (Table::new(&["question", "chosen", "rejected"]), lesson.look());
     let short = |text: &str| Cell::from(clip(look, text.trim(), 23));
-    let pairs = preferences(Domain::Facts, Split::HeldOut, lesson.args.seed, PAIRS);
-    for pair in pairs.iter().take(SHOWN) {
+    for pair in preferences(Domain::Facts, Split::HeldOut, lesson.args.seed, PAIRS).iter().take(5) {
         let question = pair.prompt.last().map_or("", |turn| &turn.content);
         table.row([short(question), short(&pair.chosen), short(&pair.rejected)]);
     }
     lesson.show(&table);
     lesson.say("Nobody says how good an answer is, only which of two is the better one.");
-
     let Objective::Preferred(preferred) = session.objective() else {
         anyhow::bail!("method dpo compares answers");
     };

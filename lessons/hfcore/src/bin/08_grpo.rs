@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use lessons_hfcore::groups::a_mixed_group;
 use llm_core::device::Machine;
 use llm_show::{Cell, Lesson, Table, look::clip, number::number, read};
 use llm_train::bootstrap::{Part, RESAMPLES, paired_difference};
@@ -25,8 +26,6 @@ static ALLOCATOR: llm_alloc::MiMalloc = llm_alloc::MiMalloc;
 const SEEDS: u64 = 3;
 /// Comparisons to learn from; held-out ones to measure on, in a full and in a quick run.
 const QUESTIONS: (usize, usize, usize) = (320, 160, 40);
-/// Questions that are tried for a group that is neither all right nor all wrong.
-const TRIED: usize = 3;
 
 #[derive(Args)]
 struct Own {
@@ -54,8 +53,7 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
     a_group(lesson, &rewarded)?;
     a_clip(lesson, &rewarded);
     let (steps, rows) = (session.total_steps(), session.config.batch_size);
-    lesson
-        .step(&format!("Train {SEEDS} runs: {steps} steps of {rows} questions, 8 answers to each"));
+    lesson.step(&format!("Train {SEEDS} runs: {steps} steps of {rows} questions, 8 answers each"));
     let before = session.losses()?;
     let mut table = Table::new(&["seed", "right before", "after", "95 % of the rise", "last KL"]);
     let mut all = [Vec::new(), Vec::new()];
@@ -69,8 +67,7 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
             lesson.check("KL before the first step", *kl.first().context("a KL")?, 1e-6);
         }
         let after = session.losses()?;
-        let last = Cell::from(*kl.last().context("a KL")?);
-        let seed = session.config.seed;
+        let (seed, last) = (session.config.seed, Cell::from(*kl.last().context("a KL")?));
         table.push(compared(&seed.to_string(), [&before, &after], seed, last)?);
         all[0].extend_from_slice(&before);
         all[1].extend_from_slice(&after);
@@ -87,25 +84,15 @@ fn run(lesson: &mut Lesson, own: &Own) -> Result<()> {
     Ok(())
 }
 
-/// One question, a group of answers, and what each is worth beside the others: the first group that
-/// has right and wrong ones.
+/// One question, a group of answers, and what each is worth beside the others.
 fn a_group(lesson: &mut Lesson, rewarded: &Rewarded) -> Result<()> {
     lesson.step("One question, eight answers: what is each worth beside the others?");
-    let seeds = [0, 1, 2, 3, 4, 5, 6, 7];
-    let (mut row, mut group) = (0, rewarded.group(0, &seeds)?);
-    while row + 1 < TRIED.min(rewarded.asked.len()) && group.iter().all(|one| one.advantage == 0.0)
-    {
-        row += 1;
-        group = rewarded.group(row, &seeds)?;
-    }
-    let look = lesson.look();
-    let question = rewarded.codec.decode(&rewarded.asked[row].prompt)?;
-    lesson.exhibit_line(&clip(look, question.trim(), 76));
+    let (look, (question, group)) = (lesson.look(), a_mixed_group(rewarded)?);
+    lesson.exhibit_line(&clip(look, &question, 76));
     let mut table = Table::new(&["answer", "tokens", "reward", "advantage"]);
     for answer in &group {
-        let text = answer.text.replace("<think>\n\n</think>\n\n", "");
-        let text = clip(look, &text.escape_debug().to_string(), 40);
-        let tokens = answer.tokens.len();
+        let text = answer.text.replace("<think>\n\n</think>\n\n", "").escape_debug().to_string();
+        let (text, tokens) = (clip(look, &text, 40), answer.tokens.len());
         table.row([text.into(), tokens.into(), answer.reward.into(), answer.advantage.into()]);
     }
     lesson.show(&table);
@@ -138,9 +125,9 @@ fn compared(name: &str, parts: [&[Part]; 2], seed: u64, last: Cell) -> Result<Ve
 fn open(lesson: &Lesson, own: &Own, run: u64) -> Result<Session> {
     let (seed, quick) = (lesson.args.seed, lesson.args.quick);
     let data = PathBuf::from(format!("output_models/corpus/comparisons-{seed}"));
+    let plan = Plan { seed, documents: 1, domains: vec![Domain::Arithmetic], tasks: QUESTIONS.0 };
     if !data.is_dir() {
-        let domains = vec![Domain::Arithmetic];
-        write(&data, &Plan { seed, documents: 1, domains, tasks: QUESTIONS.0 }, false, |_, _| ())?;
+        write(&data, &plan, false, |_, _| ())?;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let model = own.model.as_deref().unwrap_or("output_models/deeper-tiny");

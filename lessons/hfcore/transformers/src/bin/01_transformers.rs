@@ -120,8 +120,7 @@ fn tokenizer_file(
     if let (Some(merges), Some(word)) = (steps::read_merges(&open.tokenizer()?)?, word) {
         let (parts, theirs) = (merges.tokens(&word), tokenizer.encode(&word)?);
         lesson.exhibit_line(&format!("{} tokens, {} merges", merges.ids.len(), merges.ranks.len()));
-        let shown = format!("{word:?} becomes {parts:?}");
-        lesson.exhibit_line(&if look.ascii { escaped(&shown) } else { shown });
+        lesson.exhibit_line(&steps::becomes(&word, &parts, look.ascii));
         let ids = parts.iter().map(|part| merges.ids.get(part).copied());
         let same = ids.eq(theirs.into_iter().map(|id| Some(u64::from(id))));
         lesson.check_that("joined by hand == tokenizers", "same ids", same);
@@ -148,13 +147,4 @@ fn candidates(
     lesson.check("shares of the whole vocabulary, sum - 1", sum - 1.0, CLOSE);
     lesson.picture(|| svg::bars("Candidates for the next token", "probability", &bars));
     Ok(())
-}
-
-/// The letters that stand for bytes, such as the one for a space, by their numbers.
-fn escaped(text: &str) -> String {
-    let spelled = |c: char| match c.is_ascii() {
-        true => c.to_string(),
-        false => c.escape_unicode().to_string(),
-    };
-    text.chars().map(spelled).collect()
 }
