@@ -173,6 +173,21 @@ static void elementwise() {
     each_block(n, [&] { swiglu_grad_f32(grads.data(), gate.data(), up.data(), dy.data(), n); });
     compare("swiglu gradients", grads, derivative(slow, both, dy), TOLERANCE);
 
+    // SplitMix64's finalizer of 7 ^ 0 · γ, 7 ^ 1 · γ, …: what `keep_factor` of the crate says.
+    const double p = 0.4;
+    Floats kept(n);
+    Doubles masked(n);
+    for (u64 i = 0; i < n; i++) {
+        u64 z = 7 ^ (i * 0x9e3779b97f4a7c15ull);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+        double unit = (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
+        masked[i] = unit < p ? 0 : gate[i] / (1 - p);
+    }
+    u64 limit = (u64)std::ceil(p * 9007199254740992.0);
+    each_block(n, [&] { dropout_f32(kept.data(), gate.data(), n, 7, limit, (float)(1 / (1 - p))); });
+    compare("dropout", kept, masked, TOLERANCE);
+
     Floats sum = numbers(30, 0), other = numbers(12, 5);
     Doubles added = to_doubles(sum);
     for (unsigned i = 0; i < 12; i++) added[i / 4 * 10 + 3 + i % 4] += other[i];

@@ -39,7 +39,7 @@ pub fn choose_at(name: &str, index: usize) -> Result<Chosen> {
     };
     match name {
         "cpu" => Ok(cpu("asked for".into())),
-        "cuda" => named("cuda", cfg!(feature = "cuda"), || Device::new_cuda(index)),
+        "cuda" => named("cuda", cfg!(feature = "cuda"), || open_cuda(index)),
         "metal" => named("metal", cfg!(feature = "metal"), || {
             Device::new_metal(index)
         }),
@@ -62,6 +62,16 @@ pub fn choose_at(name: &str, index: usize) -> Result<Chosen> {
             format!("`{other}` is not auto, cpu, cuda or metal"),
         )),
     }
+}
+
+/// The GPU, with memory that is kept between steps.
+fn open_cuda(index: usize) -> candle_core::Result<Device> {
+    let device = Device::new_cuda(index)?;
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(cuda) = &device {
+        crate::kernels::cuda::keep_memory(cuda)?;
+    }
+    Ok(device)
 }
 
 fn named(

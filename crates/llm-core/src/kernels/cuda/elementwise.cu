@@ -50,6 +50,25 @@ DEVICE void add_in_place(T* sum, const T* other, u64 count, u64 every, u64 start
     set(sum[at], get(sum[at]) + get(other[n]));
 }
 
+// y = x · factor where the hash of seed and index is not below `limit` of 2⁵³, else 0: the mask of
+// the CPU's dropout (SplitMix64's finalizer).
+template <typename T>
+DEVICE void dropout(T* y, const T* x, u64 count, u64 seed, u64 limit, float factor) {
+    u64 n = thread_index();
+    if (n >= count) return;
+    u64 z = seed ^ (n * 0x9e3779b97f4a7c15ull);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    z ^= z >> 31;
+    set(y[n], (z >> 11) < limit ? 0.0f : get(x[n]) * factor);
+}
+
+KERNEL dropout_f32(float* y, const float* x, u64 count, u64 seed, u64 limit, float factor) {
+    dropout(y, x, count, seed, limit, factor);
+}
+KERNEL dropout_bf16(bf16* y, const bf16* x, u64 count, u64 seed, u64 limit, float factor) {
+    dropout(y, x, count, seed, limit, factor);
+}
 KERNEL rope_f32(
     float* y, const float* x, const float* table, u64 pairs, u32 t, u32 h, u32 half, u32 offset,
     float direction) {
