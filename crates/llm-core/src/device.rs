@@ -74,6 +74,16 @@ fn open_cuda(index: usize) -> candle_core::Result<Device> {
     Ok(device)
 }
 
+/// The most bytes that tensors of this process have had on a GPU so far; `None` on the CPU and where
+/// the driver does not say. Libraries' own workspaces are not counted.
+pub fn peak_memory(device: &Device) -> Option<u64> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => crate::kernels::cuda::peak_memory(cuda).ok().flatten(),
+        _ => None,
+    }
+}
+
 fn named(
     name: &str,
     built: bool,

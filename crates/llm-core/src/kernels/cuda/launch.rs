@@ -207,17 +207,39 @@ fn program() -> Result<&'static str> {
 /// # Errors
 /// What the driver reports.
 pub fn keep_memory(device: &CudaDevice) -> Result<()> {
+    let Some(pool) = pool(device)? else {
+        return Ok(());
+    };
+    let mut threshold = u64::MAX;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the device's own pool, an attribute that is a 64-bit number, and an address of one.
+    unsafe { result::mem_pool::set_attribute(pool, attribute, (&raw mut threshold).cast()).w() }
+}
+
+/// The most bytes that tensors on this device have had at once; `None` without a pool.
+///
+/// # Errors
+/// What the driver reports.
+pub fn peak_memory(device: &CudaDevice) -> Result<Option<u64>> {
+    let Some(pool) = pool(device)? else {
+        return Ok(None);
+    };
+    let mut most = 0u64;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    // SAFETY: the device's own pool, an attribute that is a 64-bit number, and an address of one.
+    unsafe { result::mem_pool::get_attribute(pool, attribute, (&raw mut most).cast()).w()? };
+    Ok(Some(most))
+}
+
+/// The pool that tensors come from; `None` where the driver has none.
+fn pool(device: &CudaDevice) -> Result<Option<sys::CUmemoryPool>> {
     let stream = device.cuda_stream();
     let context = stream.context();
     context.bind_to_thread().w()?;
     if !context.has_async_alloc() {
-        return Ok(());
+        return Ok(None);
     }
-    let mut threshold = u64::MAX;
-    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-    // SAFETY: the device's own pool, an attribute that is a 64-bit number, and an address of one.
-    unsafe {
-        let pool = result::device::get_default_mem_pool(context.cu_device()).w()?;
-        result::mem_pool::set_attribute(pool, attribute, (&raw mut threshold).cast()).w()
-    }
+    // SAFETY: the device of a live context.
+    let pool = unsafe { result::device::get_default_mem_pool(context.cu_device()) };
+    pool.w().map(Some)
 }

@@ -10,8 +10,8 @@ mod calls;
 mod launch;
 
 pub(crate) use calls::*;
-pub use launch::keep_memory;
 pub(crate) use launch::{Dense, dense};
+pub use launch::{keep_memory, peak_memory};
 
 /// All sources, as one program.
 const SOURCE: &str = concat!(
