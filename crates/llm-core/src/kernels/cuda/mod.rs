@@ -8,10 +8,14 @@
 
 mod calls;
 mod launch;
+mod rows;
+mod update;
 
 pub(crate) use calls::*;
 pub(crate) use launch::{Dense, dense};
 pub use launch::{keep_memory, peak_memory};
+pub(crate) use rows::*;
+pub(crate) use update::*;
 
 /// All sources, as one program.
 const SOURCE: &str = concat!(
