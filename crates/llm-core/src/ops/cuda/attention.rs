@@ -1,6 +1,8 @@
 //! Causal attention on the GPU: products by cuBLAS with a softmax of ours between them, and one
 //! kernel for the few queries of a decoding step.
 
+use std::sync::Mutex;
+
 use candle_core::{Result as CandleResult, Tensor};
 
 use super::nodes::{Given, Made, Node1, Node2, Node3, final1, final2, final3};
@@ -34,7 +36,12 @@ pub(in crate::ops) fn causal_attention(
     if !trains {
         return Ok(y);
     }
+    // Handed over once: an operation lives as long as the graph, and so would the output.
+    let finished = Mutex::new(Some(y));
     let finished = move |_: [Given; 3]| -> Made {
+        let Some(y) = finished.lock().ok().and_then(|mut y| y.take()) else {
+            candle_core::bail!("causal_attention: the output was taken before");
+        };
         with_storage(&y, |(storage, layout)| {
             Ok((kernel::copy(storage, layout)?, layout.shape().clone()))
         })
