@@ -57,6 +57,9 @@ MANIFEST = "toolkit.json"
 # Every GPU of this generation or later runs what is built for it, through the driver's compiler.
 OLDEST_WITH_BF16 = 80
 
+# Functions of the driver that another header declares, which no wheel has.
+PROFILER = ["cuProfilerInitialize", "cuProfilerStart", "cuProfilerStop"]
+
 # A kernel that needs compiler, device library, runtime headers and the number types.
 PROBE = """
 #include <cuda_bf16.h>
@@ -193,7 +196,7 @@ def driver_symbols(header):
     declared = re.findall(r"\bCUDAAPI\s+(cu[A-Z]\w*)\s*\(", text)
     renamed = re.findall(r"#\s*define\s+cu[A-Z]\w*\s+(cu[A-Z]\w*)", text)
     renamed += re.findall(r"__CUDA_API_(?:PTDS|PTSZ)\(\s*(cu[A-Z]\w*)\s*\)", text)
-    names = set(declared) | set(renamed)
+    names = set(declared) | set(renamed) | set(PROFILER)
     # The per-thread stream variants are macros' work in C; bindings name them outright.
     names |= {name + end for name in names for end in ("_ptsz", "_ptds")}
     if len(declared) < 100:

@@ -1,5 +1,6 @@
 //! Kernels that give a block to a row: losses over the vocabulary, softmax over keys, attention.
 
+use candle_core::backend::BackendStorage;
 use candle_core::{CudaStorage, DType, Layout, Result};
 
 use super::calls::{LANES, check, small, typed};

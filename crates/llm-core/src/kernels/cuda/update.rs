@@ -1,5 +1,6 @@
 //! Kernels of the optimizer.
 
+use candle_core::backend::BackendStorage;
 use candle_core::{CudaStorage, DType, Result};
 
 use super::calls::{THREADS, each, typed};
