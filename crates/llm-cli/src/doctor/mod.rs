@@ -21,7 +21,7 @@ use self::libraries::{LIBRARIES, Linker};
 #[derive(Args, Debug)]
 #[command(
     after_help = "A binary built with the feature `cuda` does not start where the driver's libcuda is \
-missing; the one without says here what would be needed.\n\nExit codes: 0 what this binary needs is \
+missing; one without it says here what would be needed.\n\nExit codes: 0 what this binary needs is \
 there · 1 something is missing\n\nExamples:\n  deeper doctor\n  deeper doctor --plain > machine.txt"
 )]
 pub(crate) struct DoctorArgs {

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_in_16_bits_move_by_steps_that_they_cannot_hold() {
+    fn weights_in_16_bits_are_the_rounding_of_those_that_train() {
         let one = Tensor::ones(4, DType::BF16, &Device::Cpu).unwrap();
         let var = Var::from_tensor(&one).unwrap();
         let (state, expected) = three_steps(&var);

@@ -61,8 +61,7 @@ fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
     for (index, (found, expected)) in pairs.enumerate() {
         let (found, expected) = (f64::from(found), f64::from(expected));
         let error = (found - expected).abs() / (1.0 + expected.abs());
-        // A NaN is no number that is small enough.
-        if !(error <= worst.0) {
+        if error.is_nan() || error > worst.0 {
             worst = (error, index);
         }
     }
