@@ -25,7 +25,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "crates" / "llm-core" / "src" / "kernels" / "cuda"
 # As in crates/llm-core/src/kernels/cuda/mod.rs.
-SOURCES = ["prelude.cuh", "norm.cu", "elementwise.cu", "cross_entropy.cu", "attention.cu", "adamw.cu"]
+SOURCES = ["prelude.cuh", "norm.cu", "elementwise.cu", "embedding.cu", "cross_entropy.cu", "attention.cu",
+           "adamw.cu"]
 OPTIONS = ["--gpu-architecture=compute_75", "--std=c++17"]
 
 

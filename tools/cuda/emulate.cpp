@@ -35,6 +35,7 @@ static unsigned __float_as_uint(float x) {
 static float warp_sum(float x) { return x; }
 static float block_sum(float x) { return x; }
 static float block_max(float x) { return x; }
+static bool block_any(bool x) { return x; }
 
 #include "kernels.inc"
 
@@ -195,6 +196,16 @@ static void elementwise() {
     compare("add_in_place", sum, added, TOLERANCE);
 }
 
+static void embedding() {
+    const unsigned tokens = 7, c = 3, v = 5;
+    unsigned ids[tokens] = {4, 1, 4, 0, 4, 1, 3};
+    Floats dy = numbers(tokens * c, 0.4), grads(v * c);
+    Doubles wanted(v * c);
+    for (unsigned i = 0; i < tokens * c; i++) wanted[ids[i / c] * c + i % c] += dy[i];
+    each_block(tokens * c, [&] { embedding_grad_f32(grads.data(), dy.data(), ids, tokens, c, v, c); });
+    compare("embedding gradient", grads, wanted, TOLERANCE);
+}
+
 static void cross_entropy() {
     const unsigned rows = 4, v = 17;
     const float scale = 0.25f;
@@ -315,6 +326,7 @@ static void optimizer() {
 int main() {
     norm();
     elementwise();
+    embedding();
     cross_entropy();
     attention(0);
     attention(3);

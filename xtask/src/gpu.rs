@@ -21,6 +21,20 @@ const REPORT: &str = "target/gpu.md";
 const QWEN3: &str = "benches/peers/qwen3-0.6b-v32k.json";
 /// 100.7 million parameters in the same style.
 const SMALL: &str = "benches/peers/qwen3-100m.json";
+/// `deeper`, built for the GPU.
+const DEEPER: [&str; 11] = [
+    "run",
+    "--locked",
+    "--release",
+    "-q",
+    "--features",
+    "cuda",
+    "-p",
+    "llm-cli",
+    "--bin",
+    "deeper",
+    "--",
+];
 /// What the peers need.
 const PEERS: &str =
     "import torch, transformers, peft; assert torch.cuda.is_available(), 'torch sees no GPU'";
@@ -43,6 +57,7 @@ pub(crate) fn run(workspace: &Workspace, report: Option<&str>) -> Result<()> {
         "llm-benches",
     ];
     workspace.show_cargo(&build, &[])?;
+    train(workspace)?;
     let mut rows = Vec::new();
     let bench = Bench { workspace };
     rows.extend(bench.decoding()?);
@@ -133,6 +148,19 @@ fn test(workspace: &Workspace) -> Result<()> {
     workspace.show_cargo(&test, &[])
 }
 
+/// Twenty steps of what `lora_finetune` does, with its audit of every gradient.
+fn train(workspace: &Workspace) -> Result<()> {
+    say("── LoRA on the bundled question set");
+    let settings = [
+        "train --config configs/train.yaml --answers 0",
+        "device=cuda bf16=true stop_after=20 output_dir=target/gpu-runs",
+    ];
+    let settings = settings.join(" ");
+    let settings: Vec<&str> = settings.split(' ').collect();
+    let run = [&DEEPER[..], &settings].concat();
+    workspace.show_cargo(&run, &[])
+}
+
 /// The worker that was built.
 fn worker(workspace: &Workspace) -> Result<PathBuf> {
     let metadata = workspace.cargo(&["metadata", "--format-version", "1", "--no-deps"])?;
@@ -150,24 +178,10 @@ struct Bench<'w> {
 impl Bench<'_> {
     fn run(&self, arguments: &[&str]) -> Result<Value> {
         say(&format!("── deeper bench {}", arguments.join(" ")));
-        let cargo = [
-            "run",
-            "--locked",
-            "--release",
-            "-q",
-            "--features",
-            "cuda",
-            "-p",
-            "llm-cli",
-            "--bin",
-            "deeper",
-            "--",
-            "bench",
-        ];
         let place = ["--device", "cuda", "--dtype", "bf16", "--json"];
         let output = self
             .workspace
-            .cargo(&[&cargo[..], arguments, &place].concat())?;
+            .cargo(&[&DEEPER[..], &["bench"], arguments, &place].concat())?;
         serde_json::from_str(&output).context("deeper bench --json: not JSON")
     }
 

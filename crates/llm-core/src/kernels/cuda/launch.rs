@@ -171,6 +171,7 @@ fn read_pointer<'a>(
         CudaStorageSlice::F32(slice) => at(slice, start, stream),
         CudaStorageSlice::BF16(slice) => at(slice, start, stream),
         CudaStorageSlice::I64(slice) => at(slice, start, stream),
+        CudaStorageSlice::U32(slice) => at(slice, start, stream),
         _ => candle_core::bail!("a CUDA kernel got {:?}", storage.dtype()),
     })
 }

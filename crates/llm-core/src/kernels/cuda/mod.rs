@@ -22,6 +22,7 @@ const SOURCE: &str = concat!(
     include_str!("prelude.cuh"),
     include_str!("norm.cu"),
     include_str!("elementwise.cu"),
+    include_str!("embedding.cu"),
     include_str!("cross_entropy.cu"),
     include_str!("attention.cu"),
     include_str!("adamw.cu"),

@@ -63,6 +63,9 @@ DEVICE float block_sum(float x) {
     return warp_sum(lane < blockDim.x / LANES ? parts[lane] : 0.0f);
 }
 
+// Whether any thread of the block says so; every thread gets the answer.
+DEVICE bool block_any(bool x) { return __syncthreads_or(x) != 0; }
+
 DEVICE float block_max(float x) {
     __shared__ float parts[WARPS];
     x = warp_max(x);

@@ -1,9 +1,9 @@
 //! Kernels that give a block to a row: losses over the vocabulary, softmax over keys, attention.
 
-use candle_core::backend::BackendStorage;
+use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CudaStorage, DType, Layout, Result};
 
-use super::calls::{LANES, check, small, typed};
+use super::calls::{LANES, THREADS, check, small, typed};
 use super::launch::{Arg, Dense, Grid, fresh, launch, read};
 
 /// Threads of a block that reads one long row.
@@ -80,6 +80,32 @@ pub(crate) fn cross_entropy_grad(
     // SAFETY: the arguments of `cross_entropy_grad`; sizes as in the forward pass.
     unsafe { launch(logits.device(), &typed(NAME, logits.dtype())?, args, grid)? };
     Ok(gradient)
+}
+
+/// The gradient of a table `[v, c]` from `dy` and the ids of its rows, of u32. The kernel leaves ids
+/// past the table out.
+pub(crate) fn embedding_grad(dy: &Dense, ids: &Dense, [v, c]: [usize; 2]) -> Result<CudaStorage> {
+    const NAME: &str = "embedding_grad";
+    let tokens = ids.count();
+    if ids.dtype() != DType::U32 || tokens * c != dy.count() || c == 0 {
+        candle_core::bail!("{NAME}: {tokens} ids do not fit the gradient");
+    }
+    let chunks = c.div_ceil(THREADS as usize);
+    let device = dy.device();
+    let mut table = device.zeros_impl(&(v, c).into(), dy.dtype())?;
+    let args = vec![
+        Arg::Out(&mut table),
+        read(dy),
+        read(ids),
+        Arg::U32(small(NAME, tokens)?),
+        Arg::U32(small(NAME, c)?),
+        Arg::U32(small(NAME, v)?),
+        Arg::U32(small(NAME, chunks)?),
+    ];
+    let grid = (small(NAME, tokens * chunks)?, (THREADS, 1));
+    // SAFETY: the arguments of `embedding_grad`; a row of dy for each id, and ids are checked there.
+    unsafe { launch(device, &typed(NAME, dy.dtype())?, args, grid)? };
+    Ok(table)
 }
 
 /// What rows of scores stand for.

@@ -219,7 +219,7 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: &[i64], scale: f64) -> Res
 /// them here would mean waiting for the GPU, which itself stops at one that is out of range.
 pub(super) fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let (b, t) = ids.dims2()?;
-    let (_v, c) = table.dims2()?;
+    let (v, c) = table.dims2()?;
     let flat = ids.to_dtype(DType::U32)?.flatten_all()?.contiguous()?;
     if !table.track_op() {
         return Ok(table.index_select(&flat, 0)?.reshape((b, t, c))?);
@@ -231,8 +231,13 @@ pub(super) fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     };
     let backward = move |table: &Tensor, dy: &Tensor| {
         wanted(table, || {
-            let dy = dy.detach().reshape((b * t, c))?;
-            table.zeros_like()?.detach().index_add(&flat, &dy, 0)
+            let sum = move |dy: Given, ids: Given| -> Made {
+                let (dy, ids) = both(dy, ids)?;
+                let gradient = kernel::embedding_grad(&dy, &ids, [v, c])?;
+                Ok((gradient, (v, c).into()))
+            };
+            let op = Node2::new("embedding_grad", sum, final2);
+            dy.detach().apply_op2_no_bwd(&flat, &op)
         })
     };
     let op = Node1::new("embedding", forward, backward);
