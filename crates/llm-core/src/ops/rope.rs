@@ -105,10 +105,10 @@ impl RopeTable {
     /// `[positions, D]`.
     #[cfg(feature = "cuda")]
     pub(super) fn on(&self, device: &Device) -> Result<Tensor> {
-        if let Some(placed) = self.placed.get() {
-            if placed.device().same_device(device) {
-                return Ok(placed.clone());
-            }
+        if let Some(placed) = self.placed.get()
+            && placed.device().same_device(device)
+        {
+            return Ok(placed.clone());
         }
         let rows = self.cos.chunks(self.half).zip(self.sin.chunks(self.half));
         let narrowed = rows.flat_map(|(cos, sin)| cos.iter().chain(sin).map(|&x| x as f32));

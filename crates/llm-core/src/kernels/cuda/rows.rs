@@ -179,12 +179,18 @@ pub(crate) fn causal_softmax_grad(
 /// Attention of a few queries `q [B, T, H, D]` over keys and values `[B, S, K, D]` where they lie:
 /// both have the layout `at`, D numbers side by side.
 pub(crate) fn attend(
-    (q, [_b, t, h, d]): (&Dense, [usize; 4]),
+    (q, [b, t, h, d]): (&Dense, [usize; 4]),
     [(k, at), (v, at_v)]: [(&CudaStorage, &Layout); 2],
     (window, scale): (Option<usize>, f64),
 ) -> Result<CudaStorage> {
     const NAME: &str = "attend";
     let (_b, s, kv, _d) = at.shape().dims4()?;
+    if at.shape() != at_v.shape() || at.dims() != [b, s, kv, d] || q.count() != b * t * h * d {
+        candle_core::bail!(
+            "{NAME}: keys {:?} and values do not fit the queries",
+            at.dims()
+        );
+    }
     let &[b_stride, t_stride, h_stride, 1] = at.stride() else {
         candle_core::bail!("{NAME}: the numbers of a key do not lie side by side");
     };
