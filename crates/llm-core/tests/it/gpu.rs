@@ -21,6 +21,9 @@ const F32: f64 = 2e-5;
 /// bf16 against f32 from the same bf16 numbers, relative to 1 + |value|: results are rounded to 8 bits
 /// (half a unit is 2e-3), gradients and attention round two or three times on their way.
 const BF16: f64 = 2e-2;
+/// Attention in bf16 keeps the scores q·k in bf16: one of 64 is off by up to 0.25, which at the scale
+/// of a head of 128 moves a weight by 2 %, and two such errors meet in a gradient.
+const BF16_ATTENTION: f64 = 6e-2;
 /// A whole decoder of 3 layers in bf16: about twenty roundings.
 const BF16_MODEL: f64 = 6e-2;
 
@@ -72,8 +75,18 @@ fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
     );
 }
 
-/// An operation of `inputs` on the CPU in f32 and on the GPU in both types: values and gradients.
+/// [`compare_within`] [`BF16`].
 fn compare(name: &str, inputs: &[Tensor], f: impl Fn(Ops, &[Tensor]) -> llm_core::Result<Tensor>) {
+    compare_within(BF16, name, inputs, f);
+}
+
+/// An operation of `inputs` on the CPU in f32 and on the GPU in both types: values and gradients.
+fn compare_within(
+    half: f64,
+    name: &str,
+    inputs: &[Tensor],
+    f: impl Fn(Ops, &[Tensor]) -> llm_core::Result<Tensor>,
+) {
     let inputs: Vec<Tensor> = inputs.iter().map(exact).collect();
     let run = |ops: Ops, device: &Device, dtype: DType| {
         let place = |x: &Tensor| {
@@ -89,7 +102,7 @@ fn compare(name: &str, inputs: &[Tensor], f: impl Fn(Ops, &[Tensor]) -> llm_core
         (y, slopes.collect::<Vec<_>>())
     };
     let (expected, slopes) = run(Ops::Fused, &Device::Cpu, DType::F32);
-    for (dtype, tolerance) in [(DType::F32, F32), (DType::BF16, BF16)] {
+    for (dtype, tolerance) in [(DType::F32, F32), (DType::BF16, half)] {
         let device = gpu();
         let (found, found_slopes) = run(Ops::for_device(&device), &device, dtype);
         assert_close(
@@ -186,7 +199,7 @@ fn attention_is_that_of_the_cpu_with_and_without_gradients() {
             numbers(&[2, s, kv, d], 1.0),
             numbers(&[2, s, kv, d], 2.0),
         ];
-        compare(&name, &inputs, |ops, x| {
+        compare_within(BF16_ATTENTION, &name, &inputs, |ops, x| {
             ops.causal_attention(&x[0], &x[1], &x[2], &spec)
         });
         // Outside the graph few queries take a kernel of their own.
@@ -203,7 +216,8 @@ fn attention_is_that_of_the_cpu_with_and_without_gradients() {
         scale: 0.25,
         window: None,
     };
-    compare(
+    compare_within(
+        BF16_ATTENTION,
         "packed attention",
         &[numbers(&[2, 9, 8 * 16], 0.0)],
         |ops, x| ops.causal_attention_packed(&x[0], 4, 2, &spec),
