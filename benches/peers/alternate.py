@@ -162,5 +162,9 @@ def arguments(parser, rounds, runs):
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--runs", type=int, default=runs, help="runs of each side in a round")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where both sides compute")
     parser.add_argument("--worker", metavar="PATH", help="a built bench_worker instead of cargo run")
+
+
+def device_argument(parser):
+    """The flag of the scripts whose two sides can compute on a GPU."""
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where both sides compute")

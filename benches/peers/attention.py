@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 import torch
-from alternate import (COMPARED, Worker, arguments, compare, compared, machine, own_peak_memory, rounds, table,
+from alternate import (COMPARED, Worker, arguments, compare, compared, device_argument, machine, own_peak_memory, rounds, table,
                        waiting)
 from torch.nn import functional as F
 
@@ -100,6 +100,7 @@ def main():
     parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     arguments(parser, rounds=5, runs=4)
+    device_argument(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.child:

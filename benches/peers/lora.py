@@ -16,7 +16,7 @@ import pathlib
 import subprocess
 import sys
 
-from alternate import (COMPARED, Worker, arguments, compare, compared, machine, own_peak_memory, table, timed,
+from alternate import (COMPARED, Worker, arguments, compare, compared, device_argument, machine, own_peak_memory, table, timed,
                        waiting)
 
 CONFIG = pathlib.Path(__file__).with_name("qwen3-0.6b-v32k.json")
@@ -122,6 +122,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments(parser, rounds=4, runs=2)
+    device_argument(parser)
     args = parser.parse_args()
     if args.serve:
         return serve(args)

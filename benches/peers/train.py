@@ -10,7 +10,8 @@ import argparse
 import json
 
 import torch
-from alternate import COMPARED, Worker, arguments, compare, compared, machine, rounds, table, waiting
+from alternate import (COMPARED, Worker, arguments, compare, compared, device_argument, machine, rounds, table,
+                       waiting)
 from gpt import Gpt, optimizer, step
 
 SIZES = {
@@ -31,6 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=[*SIZES, "both"], default="both")
     arguments(parser, rounds=6, runs=5)
+    device_argument(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     records = []
