@@ -16,8 +16,8 @@ import pathlib
 import subprocess
 import sys
 
-from alternate import (COMPARED, Worker, arguments, compare, compared, device_argument, machine, own_peak_memory, table, timed,
-                       waiting)
+from alternate import (COMPARED, Worker, arguments, compare, compared, device_argument, machine,
+                       own_peak_memory, table, timed, waiting)
 
 CONFIG = pathlib.Path(__file__).with_name("qwen3-0.6b-v32k.json")
 RANK, ALPHA, TARGETS = 16, 32, ["q_proj", "k_proj", "v_proj"]
