@@ -5,9 +5,10 @@
     python benches/peers/attention.py --device cuda --dtype bf16 --worker target/release/bench_worker
 
 One text, 12 heads of 64, f32 or --dtype bf16 on a GPU, against
-F.scaled_dot_product_attention(is_causal=True) on tensors [B, H, T, D]. --memory measures the most memory of a process that does forward and backward once,
-at each length, and how it grows from the first to the last. Prints a table and one line of JSON; a
-ratio above 1 means ours is faster (or smaller).
+F.scaled_dot_product_attention(is_causal=True) on tensors [B, H, T, D]. --memory measures the most
+memory of a process that does forward and backward once, at each length, and how it grows from the
+first to the last. Prints a table and one line of JSON; a ratio above 1 means ours is faster (or
+smaller).
 """
 
 import argparse
