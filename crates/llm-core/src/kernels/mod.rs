@@ -14,6 +14,8 @@
 
 pub mod adamw;
 pub mod allocator;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod peak;
 pub mod pool;
 #[cfg_attr(
