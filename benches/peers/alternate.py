@@ -44,39 +44,28 @@ class Worker:
         return answer
 
 
-def waiting(device):
-    """A function that comes back when the device is done with what it was given."""
-    if device != "cuda":
-        return lambda: None
-    import torch
-
-    return torch.cuda.synchronize
-
-
-def timed(run, warm_up, runs, wait=lambda: None):
+def timed(run, warm_up, runs):
     """Milliseconds of each of `runs` calls after `warm_up` calls."""
     times = []
-    wait()
     for index in range(warm_up + runs):
         start = time.perf_counter()
         run()
-        wait()
         if index >= warm_up:
             times.append(1000 * (time.perf_counter() - start))
     return times
 
 
-def rounds(worker, job, peer, count, runs, warm_up=1, wait=lambda: None):
+def rounds(worker, job, peer, count, runs, warm_up=1):
     """Times of both over `count` rounds of `runs` runs, and the worker's last answer."""
     ours, theirs = [], []
     worker(**job, steps=0)  # builds it, and warms up
-    timed(peer, 2, 0, wait)
+    timed(peer, 2, 0)
     for _ in range(count):
         time.sleep(SETTLE_SECONDS)
         answer = worker(**job, steps=runs, warm_up=warm_up)
         ours += answer["ms"]
         time.sleep(SETTLE_SECONDS)
-        theirs += timed(peer, warm_up, runs, wait)
+        theirs += timed(peer, warm_up, runs)
     return ours, theirs, answer
 
 
@@ -94,10 +83,9 @@ def compare(ours, theirs, answer):
     return record
 
 
-def machine(threads, device="cpu", **versions):
+def machine(threads, **versions):
     """Where and with what this was measured."""
     return {
-        **gpu(device),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": threads,
@@ -106,17 +94,6 @@ def machine(threads, device="cpu", **versions):
         "commit": commit(),
         **versions,
     }
-
-
-def gpu(device):
-    """Name, driver and CUDA of the GPU; nothing on the CPU."""
-    if device != "cuda":
-        return {}
-    import torch
-
-    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(ask, capture_output=True, text=True).stdout.split("\n")[0].strip()
-    return {"gpu": torch.cuda.get_device_name(), "driver": driver, "torch_cuda": torch.version.cuda}
 
 
 def cpu_name():
@@ -163,8 +140,3 @@ def arguments(parser, rounds, runs):
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--runs", type=int, default=runs, help="runs of each side in a round")
     parser.add_argument("--worker", metavar="PATH", help="a built bench_worker instead of cargo run")
-
-
-def device_argument(parser):
-    """The flag of the scripts whose two sides can compute on a GPU."""
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where both sides compute")

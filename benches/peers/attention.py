@@ -2,13 +2,11 @@
 
     python benches/peers/attention.py [--tokens 512 2048 4096] [--threads 2] [--rounds 5] [--runs 4]
     python benches/peers/attention.py --memory [--tokens 8192 16384]
-    python benches/peers/attention.py --device cuda --dtype bf16 --worker target/release/bench_worker
 
-One text, 12 heads of 64, f32 or --dtype bf16 on a GPU, against
-F.scaled_dot_product_attention(is_causal=True) on tensors [B, H, T, D]. --memory measures the most
-memory of a process that does forward and backward once, at each length, and how it grows from the
-first to the last. Prints a table and one line of JSON; a ratio above 1 means ours is faster (or
-smaller).
+One text, 12 heads of 64, f32, against F.scaled_dot_product_attention(is_causal=True) on tensors
+[B, H, T, D]. --memory measures the most memory of a process that does forward and backward once,
+at each length, and how it grows from the first to the last. Prints a table and one line of JSON; a
+ratio above 1 means ours is faster (or smaller).
 """
 
 import argparse
@@ -17,17 +15,15 @@ import subprocess
 import sys
 
 import torch
-from alternate import (COMPARED, Worker, arguments, compare, compared, device_argument, machine,
-                       own_peak_memory, rounds, table, waiting)
+from alternate import COMPARED, Worker, arguments, compare, compared, machine, own_peak_memory, rounds, table
 from torch.nn import functional as F
 
 HEADS, HEAD_SIZE = 12, 64
 
 
-def peer(tokens, part, device="cpu", dtype="f32"):
+def peer(tokens, part):
     torch.manual_seed(0)
-    given = torch.randn(4, 1, HEADS, tokens, HEAD_SIZE, device=device)
-    q, k, v, upstream = given.to({"f32": torch.float32, "bf16": torch.bfloat16}[dtype]).unbind()
+    q, k, v, upstream = torch.randn(4, 1, HEADS, tokens, HEAD_SIZE).unbind()
     if part == "forward":
         return lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True)
     for x in (q, k, v):
@@ -40,9 +36,8 @@ def peer(tokens, part, device="cpu", dtype="f32"):
     return run
 
 
-def job(tokens, part, device="cpu", dtype="f32"):
-    return {"work": "attention", "heads": HEADS, "head_size": HEAD_SIZE, "tokens": tokens, "part": part,
-            "device": device, "number": dtype}
+def job(tokens, part):
+    return {"work": "attention", "heads": HEADS, "head_size": HEAD_SIZE, "tokens": tokens, "part": part}
 
 
 def speed(args):
@@ -50,10 +45,7 @@ def speed(args):
     with Worker(args.worker, args.threads) as worker:
         for tokens in args.tokens or [512, 2048, 4096]:
             for part in ("forward", "step"):
-                on = args.device, args.dtype
-                ours, theirs = job(tokens, part, *on), peer(tokens, part, *on)
-                wait = waiting(args.device)
-                record = compare(*rounds(worker, ours, theirs, args.rounds, args.runs, wait=wait))
+                record = compare(*rounds(worker, job(tokens, part), peer(tokens, part), args.rounds, args.runs))
                 records.append({"T": tokens, "part": part, **record})
             worker(work="forget")
     rows = [[f"T={r['T']} {r['part']}", *compared(r)] for r in records]
@@ -98,10 +90,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, nargs="+")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
-    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     arguments(parser, rounds=5, runs=4)
-    device_argument(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.child:
@@ -109,7 +99,7 @@ def main():
         print(own_peak_memory())
         return
     name, result = ("memory", memory(args)) if args.memory else ("attention", speed(args))
-    print(json.dumps({"machine": machine(args.threads, args.device, torch=torch.__version__), name: result}))
+    print(json.dumps({"machine": machine(args.threads, torch=torch.__version__), name: result}))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """A LoRA step on the shape of Qwen3-0.6B: ours and transformers + PEFT in turn.
 
-    python benches/peers/lora.py [--dtype f32|bf16|both] [--device cuda] [--threads 2] [--rounds 4] [--runs 2]
+    python benches/peers/lora.py [--dtype f32|bf16|both] [--threads 2] [--rounds 4] [--runs 2]
 
 28 layers, width 1,024, vocabulary 32,768, random weights; batch 2 x 256 tokens; adapters of rank 16
 on q, k and v; a step is forward, loss, backward and AdamW on the adapters. The base is f32 or bf16;
 PEFT keeps the adapters of a bf16 base in f32, as it does by default. Each side is a process of its
 own, and its peak memory is that process's, loading included. A side that cannot do a type says so
 and the other is still measured. Prints a table and one line of JSON; a ratio above 1 means ours is
-faster. On a GPU memory is what tensors have had there at most, on either side.
+faster.
 """
 
 import argparse
@@ -16,8 +16,7 @@ import pathlib
 import subprocess
 import sys
 
-from alternate import (COMPARED, Worker, arguments, compare, compared, device_argument, machine,
-                       own_peak_memory, table, timed, waiting)
+from alternate import COMPARED, Worker, arguments, compare, compared, machine, own_peak_memory, table, timed
 
 CONFIG = pathlib.Path(__file__).with_name("qwen3-0.6b-v32k.json")
 RANK, ALPHA, TARGETS = 16, 32, ["q_proj", "k_proj", "v_proj"]
@@ -35,9 +34,9 @@ def peer(args):
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[args.dtype]
     model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
     lora = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, task_type="CAUSAL_LM")
-    model = get_peft_model(model, lora).train().to(args.device)
+    model = get_peft_model(model, lora).train()
     adamw = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
-    ids = torch.randint(config.vocab_size, (args.batch, args.tokens), device=args.device)
+    ids = torch.randint(config.vocab_size, (args.batch, args.tokens))
 
     def step():
         adamw.zero_grad(set_to_none=True)
@@ -52,17 +51,8 @@ def serve(args):
     step = peer(args)
     for line in sys.stdin:
         job = json.loads(line)
-        times = timed(step, job["warm_up"], job["steps"], waiting(args.device))
-        print(json.dumps({"ms": times, "peak_memory": peak_memory(args.device)}), flush=True)
-
-
-def peak_memory(device):
-    """Of the process, or of its tensors on the GPU."""
-    if device != "cuda":
-        return own_peak_memory()
-    import torch
-
-    return torch.cuda.max_memory_allocated()
+        times = timed(step, job["warm_up"], job["steps"])
+        print(json.dumps({"ms": times, "peak_memory": own_peak_memory()}), flush=True)
 
 
 class Peer:
@@ -70,7 +60,7 @@ class Peer:
 
     def __init__(self, args, dtype):
         command = [sys.executable, __file__, "--serve", "--dtype", dtype, "--config", args.config]
-        command += [f"--{name}={getattr(args, name)}" for name in ("threads", "batch", "tokens", "device")]
+        command += [f"--{name}={getattr(args, name)}" for name in ("threads", "batch", "tokens")]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(self, steps, warm_up):
@@ -86,8 +76,7 @@ class Peer:
 def measure(args, dtype):
     """A record of both; of one, where the other cannot."""
     job = {"work": "lora", "config": args.config, "dtype": dtype, "batch": args.batch, "tokens": args.tokens,
-           "r": RANK, "lora_alpha": ALPHA, "device": args.device}
-    memory_key = "device_memory" if args.device == "cuda" else "peak_memory"
+           "r": RANK, "lora_alpha": ALPHA}
     theirs, answers = Peer(args, dtype), []
 
     def turn(worker):
@@ -97,7 +86,7 @@ def measure(args, dtype):
     try:
         with Worker(args.worker, args.threads) as worker:
             try:
-                built = worker(**job, steps=0, warm_up=0)[memory_key]
+                built = worker(**job, steps=0, warm_up=0)["peak_memory"]
                 worker(**job, steps=0, warm_up=1)
             except RuntimeError as error:
                 return {"dtype": dtype, "error": str(error), "theirs": theirs(args.runs, 2)}
@@ -109,7 +98,7 @@ def measure(args, dtype):
     ours_ms = [ms for ours, _ in answers for ms in ours["ms"]]
     theirs_ms = [ms for _, other in answers for ms in other["ms"]]
     record = compare(ours_ms, theirs_ms, answers[-1][0])
-    memory = [answers[-1][0][memory_key], answers[-1][1]["peak_memory"]]
+    memory = [side["peak_memory"] for side in answers[-1]]
     return {"dtype": dtype, **record, "ours_bytes": memory[0], "ours_bytes_built": built, "theirs_bytes": memory[1],
             "memory_ratio": round(memory[0] / memory[1], 3)}
 
@@ -122,7 +111,6 @@ def main():
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments(parser, rounds=4, runs=2)
-    device_argument(parser)
     args = parser.parse_args()
     if args.serve:
         return serve(args)
@@ -139,7 +127,7 @@ def main():
         if "error" in r:
             print(f"{r['dtype']}: ours cannot: {r['error']}\n")
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
-    print(json.dumps({"machine": machine(args.threads, args.device, **versions), "lora": records}))
+    print(json.dumps({"machine": machine(args.threads, **versions), "lora": records}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A training step of two small GPTs: ours and PyTorch eager in turn.
 
-    python benches/peers/train.py [--size small|large|both] [--device cuda] [--threads 2] [--rounds 6] [--runs 5]
+    python benches/peers/train.py [--size small|large|both] [--threads 2] [--rounds 6] [--runs 5]
 
 A step is forward, cross-entropy, backward, clipping at norm 1 and AdamW, in f32, without dropout
 and without compilation. Prints a table and one line of JSON; a ratio above 1 means ours is faster.
@@ -10,8 +10,7 @@ import argparse
 import json
 
 import torch
-from alternate import (COMPARED, Worker, arguments, compare, compared, device_argument, machine, rounds, table,
-                       waiting)
+from alternate import COMPARED, Worker, arguments, compare, compared, machine, rounds, table
 from gpt import Gpt, optimizer, step
 
 SIZES = {
@@ -20,11 +19,11 @@ SIZES = {
 }
 
 
-def peer(size, device):
+def peer(size):
     torch.manual_seed(0)
-    model = Gpt(size).to(device)
+    model = Gpt(size)
     adamw = optimizer(model, lr=1e-4)
-    text = torch.randint(size["vocabulary"], (size["batch"], size["tokens"] + 1), device=device)
+    text = torch.randint(size["vocabulary"], (size["batch"], size["tokens"] + 1))
     return lambda: step(model, adamw, text[:, :-1], text[:, 1:])
 
 
@@ -32,19 +31,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=[*SIZES, "both"], default="both")
     arguments(parser, rounds=6, runs=5)
-    device_argument(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     records = []
     with Worker(args.worker, args.threads) as worker:
         for name in SIZES if args.size == "both" else [args.size]:
-            job = {"work": "train", "device": args.device, **SIZES[name]}
-            theirs, wait = peer(SIZES[name], args.device), waiting(args.device)
-            record = compare(*rounds(worker, job, theirs, args.rounds, args.runs, wait=wait))
+            job = {"work": "train", **SIZES[name]}
+            record = compare(*rounds(worker, job, peer(SIZES[name]), args.rounds, args.runs))
             records.append({"size": name, **SIZES[name], **record})
     rows = [[r["size"], *compared(r), r["ours_tokens_per_second"], r["theirs_tokens_per_second"]] for r in records]
     table(["training step", *COMPARED, "tok/s ours", "theirs"], rows)
-    print(json.dumps({"machine": machine(args.threads, args.device, torch=torch.__version__), "train": records}))
+    print(json.dumps({"machine": machine(args.threads, torch=torch.__version__), "train": records}))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ use llm_core::rng::{Purpose, normal, stream};
 use serde::Deserialize;
 
 use crate::train::SEED;
-use crate::{Place, Result, Size, Workload, flops};
+use crate::{Result, Size, Workload, flops};
 
 /// What is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -37,7 +37,6 @@ pub struct AttentionShape {
 pub struct Attention {
     shape: AttentionShape,
     ops: Ops,
-    place: Place,
     /// Each `[1, T, H, D]`
     qkv: [Var; 3],
 }
@@ -48,32 +47,12 @@ impl Attention {
     /// # Errors
     /// No memory.
     pub fn new(shape: AttentionShape, ops: Ops) -> Result<Self> {
-        Self::of(shape, &Place::cpu(), ops)
-    }
-
-    /// As [`Attention::new`] on a device, with its operations.
-    ///
-    /// # Errors
-    /// No memory on the device.
-    pub fn on(shape: AttentionShape, place: &Place) -> Result<Self> {
-        Self::of(shape, place, place.ops())
-    }
-
-    fn of(shape: AttentionShape, place: &Place, ops: Ops) -> Result<Self> {
         let mut rng = stream(SEED, Purpose::Demo);
         let sizes = [1, shape.tokens, shape.heads, shape.head_size];
         let mut random = || normal(&mut rng, 1.0, &sizes, DType::F32);
-        let here = |x: Tensor| {
-            let x = x.to_dtype(place.dtype)?.to_device(&place.device)?;
-            Var::from_tensor(&x)
-        };
-        let [q, k, v] = [random()?, random()?, random()?].map(here);
-        Ok(Self {
-            shape,
-            ops,
-            place: place.clone(),
-            qkv: [q?, k?, v?],
-        })
+        let [q, k, v] = [random()?, random()?, random()?].map(|x| Var::from_tensor(&x));
+        let qkv = [q?, k?, v?];
+        Ok(Self { shape, ops, qkv })
     }
 
     fn attend(&self, [q, k, v]: [&Tensor; 3]) -> Result<Tensor> {
@@ -102,10 +81,6 @@ impl Workload for Attention {
             flops: products * flops::attention_product([1, heads, head_size], tokens, tokens),
             parameters: 0,
         }
-    }
-
-    fn place(&self) -> Option<&Place> {
-        Some(&self.place)
     }
 
     fn run(&mut self) -> Result<()> {

@@ -1,8 +1,7 @@
-//! One token after a text that the cache holds, for one text or several at once.
+//! One token after a text that the cache holds.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use llm_core::cache::KvCache;
-use llm_core::config::ModelConfig;
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
 use llm_core::ops::Ops;
@@ -11,7 +10,7 @@ use serde::Deserialize;
 
 use crate::shape::token;
 use crate::train::SEED;
-use crate::{GptShape, Place, Result, Size, Workload, flops};
+use crate::{GptShape, Result, Size, Workload, flops};
 
 /// A random GPT and how much it has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -27,13 +26,6 @@ pub struct DecodeShape {
     pub vocabulary: usize,
     /// S, the tokens in the cache
     pub context: usize,
-    /// B, the texts
-    #[serde(default = "one")]
-    pub batch: usize,
-}
-
-fn one() -> usize {
-    1
 }
 
 impl DecodeShape {
@@ -52,7 +44,6 @@ impl DecodeShape {
             channels,
             vocabulary,
             context,
-            batch: 1,
         }
     }
 
@@ -76,14 +67,6 @@ impl DecodeShape {
     /// # Errors
     /// Sizes that do not fit together.
     pub fn model(&self) -> Result<Decoder> {
-        self.model_on(&Place::cpu())
-    }
-
-    /// As [`DecodeShape::model`] on a device.
-    ///
-    /// # Errors
-    /// As [`DecodeShape::model`], or no memory on the device.
-    pub fn model_on(&self, place: &Place) -> Result<Decoder> {
         let shape = GptShape {
             layers: self.layers,
             heads: self.heads,
@@ -92,22 +75,9 @@ impl DecodeShape {
             batch: 1,
             vocabulary: self.vocabulary,
         };
-        random(&shape.config()?, place)
+        let config = shape.config()?;
+        Ok(Decoder::init(&config, SEED, Mode::Frozen, DType::F32)?.0)
     }
-}
-
-/// A frozen model of this configuration with random weights.
-///
-/// # Errors
-/// No memory.
-pub fn random(config: &ModelConfig, place: &Place) -> Result<Decoder> {
-    // The CPU decodes in f32.
-    let dtype = match place.device.is_cpu() {
-        true => DType::F32,
-        false => place.dtype,
-    };
-    let new = Decoder::init(config, SEED, Mode::Frozen, dtype)?;
-    Ok(place.put(new, Mode::Frozen)?.0)
 }
 
 /// A model and a full cache: every run reads one token more and forgets it again.
@@ -116,8 +86,6 @@ pub struct Decode {
     model: Decoder,
     cache: KvCache,
     context: usize,
-    batch: usize,
-    place: Place,
 }
 
 impl Decode {
@@ -126,17 +94,8 @@ impl Decode {
     /// # Errors
     /// A context that the model does not have.
     pub fn new(model: Decoder, context: usize) -> Result<Self> {
-        Self::batch(model, context, 1)
-    }
-
-    /// As [`Decode::new`] for `batch` texts, all alike.
-    ///
-    /// # Errors
-    /// As [`Decode::new`], or no memory for the cache.
-    pub fn batch(model: Decoder, context: usize, batch: usize) -> Result<Self> {
         let config = model.config();
         let (dtype, device) = (model.dtype(), model.device());
-        let device = &device.clone();
         let mut cache = KvCache::new(config, 1, context + 1, dtype, device)?;
         if context > 0 {
             let v = config.vocab_size;
@@ -145,18 +104,10 @@ impl Decode {
             let pass = Pass::eval(Ops::for_device(device));
             model.hidden(&ids, Some(&mut cache), &pass)?;
         }
-        if batch > 1 {
-            cache = cache.repeated(batch)?;
-        }
         Ok(Self {
             model,
             cache,
             context,
-            batch,
-            place: Place {
-                device: device.clone(),
-                dtype,
-            },
         })
     }
 }
@@ -165,27 +116,17 @@ impl Workload for Decode {
     fn size(&self) -> Size {
         let config = self.model.config();
         Size {
-            tokens: self.batch as u64,
-            flops: self.batch as u64 * flops::decode_token(config, self.context),
+            tokens: 1,
+            flops: flops::decode_token(config, self.context),
             parameters: flops::matrix_scalars(config),
         }
-    }
-
-    fn place(&self) -> Option<&Place> {
-        Some(&self.place)
-    }
-
-    fn bytes(&self) -> u64 {
-        let (config, dtype) = (self.model.config(), self.model.dtype());
-        let cached = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim;
-        let cached = (self.batch * (self.context + 1) * cached) as u64;
-        (flops::matrix_scalars(config) + cached) * dtype.size_in_bytes() as u64
     }
 
     fn run(&mut self) -> Result<()> {
         self.cache.truncate(self.context);
         let id = token(self.context, self.model.config().vocab_size);
-        let ids = Tensor::from_vec(vec![id; self.batch], (self.batch, 1), self.model.device())?;
+        let ids = Tensor::from_vec(vec![id], (1, 1), &Device::Cpu)?;
+        let ids = ids.to_device(self.model.device())?;
         let pass = Pass::eval(Ops::for_device(self.model.device()));
         let hidden = self.model.hidden(&ids, Some(&mut self.cache), &pass)?;
         let logits = self.model.logits(&hidden, &pass)?;

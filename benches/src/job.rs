@@ -15,11 +15,11 @@
 //! | `warm_up` | runs before them; by default 2 when the work is new and none later |
 //! | `score` | whether to say how good the result is |
 //! | `size` | of `train` and `decode`: tiny, small, large |
-//! | `device`, `number` | where to compute and in which number type: `cpu` and `auto` by default |
 //!
 //! The other keys are the fields of the shape of that work. What a job built lives until `forget`,
 //! so that the same job again goes on with it.
 
+use llm_core::ops::Ops;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -31,7 +31,7 @@ use crate::measure::{Times, peak_memory};
 use crate::rows::{Rows, RowsShape};
 use crate::shape::GptShape;
 use crate::train::TrainStep;
-use crate::{Place, Result, Workload};
+use crate::{Result, Workload};
 
 const STEPS: u64 = 10;
 const WARM_UP: u64 = 2;
@@ -49,15 +49,12 @@ enum Order {
 }
 
 impl Order {
-    fn build(&self, place: &Place) -> Result<Box<dyn Workload>> {
+    fn build(&self) -> Result<Box<dyn Workload>> {
         Ok(match self {
-            Self::Train(shape) => Box::new(TrainStep::on(shape, place)?),
-            Self::Attention(shape) => Box::new(Attention::on(*shape, place)?),
-            Self::Lora(shape) => Box::new(LoraStep::on(shape, place)?),
-            Self::Decode(shape) => {
-                let model = shape.model_on(place)?;
-                Box::new(Decode::batch(model, shape.context, shape.batch)?)
-            }
+            Self::Train(shape) => Box::new(TrainStep::new(shape, Ops::Fused)?),
+            Self::Attention(shape) => Box::new(Attention::new(*shape, Ops::Fused)?),
+            Self::Lora(shape) => Box::new(LoraStep::new(shape)?),
+            Self::Decode(shape) => Box::new(Decode::new(shape.model()?, shape.context)?),
             Self::Fit(fit) => Box::new(Fit::new(fit)?),
             Self::Rows(rows) => Box::new(Rows::new(rows)?),
         })
@@ -99,15 +96,12 @@ impl Desk {
         let score = job.remove("score") == Some(json!(true));
         let key = Value::Object(job.clone()).to_string();
         named_size(&mut job)?;
-        let device = word(&mut job, "device")?.unwrap_or_else(|| "cpu".into());
-        let number = word(&mut job, "number")?.unwrap_or_else(|| "auto".into());
         let found = self.alive.iter().position(|alive| alive.0 == key);
         let index = match found {
             Some(index) => index,
             None => {
                 let order: Order = serde_json::from_value(Value::Object(job)).map_err(text)?;
-                let place = Place::named(&device, &number).map_err(|e| e.to_string())?;
-                let work = order.build(&place).map_err(|e| e.to_string())?;
+                let work = order.build().map_err(|e| e.to_string())?;
                 self.alive.push((key, work));
                 self.alive.len() - 1
             }
@@ -128,7 +122,6 @@ fn measure(work: &mut dyn Workload, [warm_up, steps]: [u64; 2], score: bool) -> 
         "parameters": size.parameters,
         "threads": llm_core::kernels::pool::threads(),
         "peak_memory": peak_memory(),
-        "device_memory": work.place().and_then(Place::peak_memory),
     });
     if score {
         answer["score"] = json!(work.score()?);
@@ -144,15 +137,6 @@ fn number(job: &mut Map<String, Value>, key: &str) -> std::result::Result<Option
             Some(number) => Ok(Some(number)),
             None => Err(format!("{key}: is {value}, expected a count")),
         },
-    }
-}
-
-/// Takes a word out of a job.
-fn word(job: &mut Map<String, Value>, key: &str) -> std::result::Result<Option<String>, String> {
-    match job.remove(key) {
-        None => Ok(None),
-        Some(Value::String(word)) => Ok(Some(word)),
-        Some(value) => Err(format!("{key}: is {value}, expected a word")),
     }
 }
 

@@ -3,7 +3,7 @@
 //! 1. [`shape`]: the sizes, named and free; [`flops`]: how much arithmetic they are
 //! 2. [`workload`]: something that runs again and again; [`train`], [`attention`], [`lora`],
 //!    [`decode`], [`fit`] and [`rows`] are such things
-//! 3. [`place`]: the device; [`measure`]: times, medians, the memory of the process
+//! 3. [`measure`]: times, medians, the memory of the process
 //! 4. [`job`]: one line of JSON to a workload and back, for the scripts in `benches/peers`
 //! 5. [`growth`]: how a step grows with the model and the text
 //!
@@ -18,14 +18,12 @@ pub mod growth;
 pub mod job;
 pub mod lora;
 pub mod measure;
-pub mod place;
 pub mod rows;
 pub mod shape;
 pub mod train;
 pub mod workload;
 
 pub use measure::Times;
-pub use place::Place;
 pub use shape::GptShape;
 pub use workload::{Size, Workload};
 

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use llm_core::config::ModelConfig;
 use llm_core::lora::{LoraConfig, attach};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
-use llm_core::ops::{IGNORE_INDEX, Products};
+use llm_core::ops::{IGNORE_INDEX, Ops, Products};
 use llm_core::params::Mode;
 use llm_train::optimizer::AdamWConfig;
 use llm_train::step::Stepper;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::shape::token;
 use crate::train::{SEED, constant_rate, stepper};
-use crate::{Error, Place, Result, Size, Workload, flops};
+use crate::{Error, Result, Size, Workload, flops};
 
 /// Qwen3-0.6B with a vocabulary of 32,768.
 pub const QWEN3_CONFIG: &str = include_str!("../peers/qwen3-0.6b-v32k.json");
@@ -119,7 +119,6 @@ impl LoraShape {
 pub struct LoraStep {
     model: Decoder,
     stepper: Stepper,
-    place: Place,
     /// `[B, T]`
     ids: Tensor,
     /// B · T, the last of each row ignored
@@ -134,22 +133,9 @@ impl LoraStep {
     /// # Errors
     /// A bad configuration, or a number type that is not there.
     pub fn new(shape: &LoraShape) -> Result<Self> {
-        Self::on(shape, &Place::cpu())
-    }
-
-    /// As [`LoraStep::new`] on a device; the number type is the shape's.
-    ///
-    /// # Errors
-    /// As [`LoraStep::new`], or no memory on the device.
-    pub fn on(shape: &LoraShape, place: &Place) -> Result<Self> {
         let config = shape.model()?;
         let dtype = llm_core::device::dtype(&shape.dtype)?;
-        let place = Place {
-            dtype,
-            ..place.clone()
-        };
-        let new = Decoder::init(&config, SEED, Mode::Frozen, dtype)?;
-        let (mut model, _) = place.put(new, Mode::Frozen)?;
+        let (mut model, _) = Decoder::init(&config, SEED, Mode::Frozen, dtype)?;
         let adapters = LoraConfig {
             r: shape.r,
             lora_alpha: f64::from(shape.lora_alpha),
@@ -158,7 +144,7 @@ impl LoraStep {
             use_rslora: false,
             use_dora: false,
         };
-        if place.device.is_cpu() && dtype == DType::BF16 && Products::rounding_is_fast() {
+        if dtype == DType::BF16 && Products::rounding_is_fast() {
             // What `bf16: true` of a training run does on such a processor.
             model.set_products(Products::Rounded);
         }
@@ -177,8 +163,7 @@ impl LoraStep {
         Ok(Self {
             model,
             stepper: stepper(parameters, AdamWConfig::default(), constant_rate(), None)?,
-            ids: Tensor::from_vec(ids, (b, t), &place.device)?,
-            place,
+            ids: Tensor::from_vec(ids, (b, t), &Device::Cpu)?,
             targets: (0..b * t).map(next).collect(),
             scale: 1.0 / (b * (t - 1)) as f64,
             size,
@@ -191,12 +176,7 @@ impl Workload for LoraStep {
         self.size
     }
 
-    fn place(&self) -> Option<&Place> {
-        Some(&self.place)
-    }
-
     fn run(&mut self) -> Result<()> {
-        let ops = self.place.ops();
         let Self {
             model,
             ids,
@@ -204,6 +184,7 @@ impl Workload for LoraStep {
             scale,
             ..
         } = self;
+        let ops = Ops::Fused;
         self.stepper.step(1, |_| {
             Ok(model.next_token_loss(ids, targets, *scale, &Pass::eval(ops))?)
         })?;

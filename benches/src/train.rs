@@ -1,7 +1,6 @@
-//! A training step of a GPT: forward, cross-entropy, backward, clipping, AdamW.
+//! A training step of a GPT: forward, cross-entropy, backward, clipping, AdamW, in f32.
 
-use candle_core::{DType, Tensor};
-use llm_core::config::ModelConfig;
+use candle_core::{DType, Device, Tensor};
 use llm_core::model::Decoder;
 use llm_core::nn::Pass;
 use llm_core::ops::Ops;
@@ -10,8 +9,7 @@ use llm_train::optimizer::{AdamW, AdamWConfig, decays};
 use llm_train::schedule::{Schedule, ScheduleKind};
 use llm_train::step::Stepper;
 
-use crate::shape::token;
-use crate::{GptShape, Place, Result, Size, Workload, flops};
+use crate::{GptShape, Result, Size, Workload, flops};
 
 /// The seed of random weights.
 pub(crate) const SEED: u64 = 7;
@@ -52,7 +50,6 @@ pub struct TrainStep {
     model: Decoder,
     stepper: Stepper,
     ops: Ops,
-    place: Place,
     /// `[B, T]`
     ids: Tensor,
     /// B · T
@@ -66,35 +63,12 @@ impl TrainStep {
     /// # Errors
     /// Sizes that do not fit together.
     pub fn new(shape: &GptShape, ops: Ops) -> Result<Self> {
-        let on = (&Place::cpu(), ops);
-        Self::of(&shape.config()?, [shape.batch, shape.tokens], on)
-    }
-
-    /// As [`TrainStep::new`] on a device, with its operations.
-    ///
-    /// # Errors
-    /// As [`TrainStep::new`], or no memory on the device.
-    pub fn on(shape: &GptShape, place: &Place) -> Result<Self> {
-        let on = (place, place.ops());
-        Self::of(&shape.config()?, [shape.batch, shape.tokens], on)
-    }
-
-    /// A new model of this configuration and a batch of B rows of T tokens.
-    ///
-    /// # Errors
-    /// As [`TrainStep::on`].
-    pub fn of(
-        config: &ModelConfig,
-        [batch, tokens]: [usize; 2],
-        (place, ops): (&Place, Ops),
-    ) -> Result<Self> {
-        let new = Decoder::init(config, SEED, Mode::Trainable, DType::F32)?;
-        let (model, parameters) = place.put(new, Mode::Trainable)?;
-        let (count, v) = (batch * tokens, config.vocab_size);
-        let ids: Vec<u32> = (0..count).map(|i| token(i, v)).collect();
+        let config = shape.config()?;
+        let (model, parameters) = Decoder::init(&config, SEED, Mode::Trainable, DType::F32)?;
+        let (ids, targets) = shape.batch();
         let size = Size {
-            tokens: count as u64,
-            flops: flops::train_step(config, batch, tokens),
+            tokens: targets.len() as u64,
+            flops: flops::train_step(&config, shape.batch, shape.tokens),
             parameters: parameters.count() as u64,
         };
         let adamw = AdamWConfig::default();
@@ -102,9 +76,8 @@ impl TrainStep {
             model,
             stepper: stepper(parameters, adamw, constant_rate(), Some(MAX_GRAD_NORM))?,
             ops,
-            place: place.clone(),
-            ids: Tensor::from_vec(ids, (batch, tokens), &place.device)?,
-            targets: (0..count).map(|i| i64::from(token(i + 1, v))).collect(),
+            ids: Tensor::from_vec(ids, (shape.batch, shape.tokens), &Device::Cpu)?,
+            targets,
             size,
         })
     }
@@ -113,10 +86,6 @@ impl TrainStep {
 impl Workload for TrainStep {
     fn size(&self) -> Size {
         self.size
-    }
-
-    fn place(&self) -> Option<&Place> {
-        Some(&self.place)
     }
 
     fn run(&mut self) -> Result<()> {

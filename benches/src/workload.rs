@@ -1,6 +1,6 @@
 //! Something that is done again and again and measured.
 
-use crate::{Place, Result};
+use crate::Result;
 
 /// How large one run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,24 +23,6 @@ pub trait Workload {
     /// # Errors
     /// What the work reports.
     fn run(&mut self) -> Result<()>;
-
-    /// Where it computes; `None` for work that is always the CPU's.
-    fn place(&self) -> Option<&Place> {
-        None
-    }
-
-    /// Comes back when what the last run queued on a GPU is done.
-    ///
-    /// # Errors
-    /// What went wrong there.
-    fn wait(&self) -> Result<()> {
-        self.place().map_or(Ok(()), Place::wait)
-    }
-
-    /// Bytes of weights and cache that a run has to read at least; 0 where that is no measure.
-    fn bytes(&self) -> u64 {
-        0
-    }
 
     /// How good what it made is, where that can be said: a loss.
     ///

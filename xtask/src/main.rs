@@ -9,14 +9,12 @@
 //! cargo xtask sanitize                 llm-core's tests under AddressSanitizer
 //! cargo xtask torture [KILLS]          kills of `deeper train`, a hundred without a number
 //! cargo xtask mpi                      `deeper train` under mpirun beside one process
-//! cargo xtask gpu [FILE]               tests and measurements on an NVIDIA GPU, as one table
 //! ```
 //!
 //! A check is one file under `checks/` with one function from the [`workspace::Workspace`] to a
 //! one-line summary; an error's text lists every place that has to change.
 
 mod checks;
-mod gpu;
 mod mpi;
 mod run;
 mod sanitize;
@@ -51,14 +49,12 @@ fn execute(arguments: &[String]) -> Result<bool> {
         ["readme"] => checks::catalogue::write(&Workspace::load()?).map(|()| true),
         ["cold-build"] => checks::cold_build::write(&Workspace::load()?).map(|()| true),
         ["sanitize"] => sanitize::run(&Workspace::load()?).map(|()| true),
-        ["gpu"] => gpu::run(&Workspace::load()?, None).map(|()| true),
-        ["gpu", report] => gpu::run(&Workspace::load()?, Some(report)).map(|()| true),
         ["mpi"] => mpi::run(&Workspace::load()?).map(|()| true),
         ["torture"] => torture::run(&Workspace::load()?, None).map(|()| true),
         ["torture", kills] => torture::run(&Workspace::load()?, Some(kills)).map(|()| true),
         _ => bail!(
             "expected `check [NAME..]`, `check --except NAME..`, `readme`, `cold-build`, \
-             `sanitize`, `torture [KILLS]`, `mpi` or `gpu [FILE]`"
+             `sanitize`, `torture [KILLS]` or `mpi`"
         ),
     }
 }

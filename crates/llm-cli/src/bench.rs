@@ -1,21 +1,30 @@
 //! `deeper bench`: a short, comparable table of how fast this machine is.
 
-mod work;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use llm_benches::attention::{Attention, AttentionShape, Part};
+use llm_benches::decode::{Decode, DecodeShape};
+use llm_benches::lora::{LoraShape, LoraStep};
 use llm_benches::measure::{page_faults, peak_memory, per_second};
-use llm_benches::{Place, Times, Workload};
-use llm_core::kernels::pool;
+use llm_benches::train::TrainStep;
+use llm_benches::{GptShape, Times, Workload};
+use llm_core::kernels::{peak, pool};
+use llm_core::ops::Ops;
 use llm_core::profile::{Profile, record};
 use llm_show::number::{bytes, count, percent};
 use llm_show::{Cell, Screen, Table, ToolArgs};
 use serde_json::{Value, json};
 
-use self::work::workloads;
+use crate::model::ModelArgs;
 
+/// How long the machine's peak is looked for.
+const PEAK_TIME: Duration = Duration::from_millis(300);
 /// Runs before the clock starts: the first ones fetch memory from the system.
 const WARM_UP: usize = 2;
+/// Heads and their size of `bench attention`.
+const HEADS: [usize; 2] = [12, 64];
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,14 +69,13 @@ impl BenchSize {
     }
 }
 
-/// Measure this machine: milliseconds, tokens a second, and the share of what the device could do
-/// at best.
+/// Measure this machine: milliseconds, tokens a second, and the share of what the processor could
+/// do at best.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The peak is measured at the start: on the CPU fused multiply-adds on registers, on the \
-same threads; on a GPU a product of large matrices. Operations are those of matrix products and \
-attention.\n\nExamples:\n  deeper bench train\n  deeper bench train --size large --profile\n  \
-deeper bench decode --model output_models/deeper-tiny\n  deeper bench train --device cuda --dtype bf16"
+    after_help = "The peak is fused multiply-adds on registers, measured at the start on the same \
+threads. Operations are those of matrix products and attention.\n\nExamples:\n  deeper bench train\n  \
+deeper bench train --size large --profile\n  deeper bench decode --model output_models/deeper-tiny"
 )]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
@@ -85,15 +93,6 @@ pub(crate) struct BenchArgs {
     /// With `decode`: a Hugging Face folder or a hub id instead of a random model
     #[arg(long, value_name = "M")]
     model: Option<String>,
-    /// With `train`, `lora` or `decode`: a random model of this config.json
-    #[arg(long, value_name = "FILE", conflicts_with = "model")]
-    config: Option<std::path::PathBuf>,
-    /// With `--config`, or with `decode`: texts at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    batch: Option<u64>,
-    /// With `--config`, for `train` and `lora`: tokens of each text
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    tokens: Option<u64>,
     /// With `decode`: tokens in the cache
     #[arg(long, value_name = "N")]
     context: Option<usize>,
@@ -117,60 +116,31 @@ struct Measured {
     name: String,
     times: Times,
     size: llm_benches::Size,
-    /// Bytes that a run has to read at least, where that is a measure.
-    bytes: Option<u64>,
-    /// The most bytes on a GPU.
-    device_memory: Option<u64>,
     /// Pages that the system gave per run.
     faults: Option<u64>,
     profile: Option<Profile>,
 }
 
-/// What the device could do at best.
-struct Peak {
-    flops: f64,
-    /// Bytes a second of its memory, where that was measured.
-    bytes: Option<f64>,
-}
-
-impl Peak {
-    fn of(place: &Place) -> Result<Self> {
-        Ok(Self {
-            flops: place.flops_per_second()?,
-            bytes: place.bytes_per_second()?,
-        })
-    }
-
-    /// The share of the memory's speed that a run reached.
-    fn share_of_bandwidth(&self, row: &Measured) -> Option<f64> {
-        Some(per_second(row.bytes?, row.times.median()) / self.bytes?)
-    }
-}
-
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     crate::model::threads(&args.tool)?;
-    check(args)?;
-    let place = Place::named(args.tool.device.as_str(), args.tool.dtype.as_str())?;
-    let peak = Peak::of(&place)?;
+    if args.what != What::Decode && (args.model.is_some() || args.context.is_some()) {
+        bail!("--model and --context belong to `deeper bench decode`");
+    }
+    if args.what != What::Lora && args.bf16 {
+        bail!("--bf16 belongs to `deeper bench lora`");
+    }
+    let peak = peak::flops_per_second(PEAK_TIME);
     let mut weather = llm_show::stderr_weather(&args.tool.look);
     weather.fact("threads", &pool::threads().to_string());
-    let dtype = match place.device.is_cpu() {
-        true => "f32",
-        false => place.dtype.as_str(),
-    };
-    let best = format!("{:.0} GFLOP/s in {dtype}", peak.flops / 1e9);
-    weather.fact("peak", &best);
-    if let Some(speed) = peak.bytes {
-        weather.fact("memory", &format!("{:.0} GB/s", speed / 1e9));
-    }
-    let sizes = match (args.size, &args.model, &args.config) {
-        (Some(size), ..) => vec![size],
-        (None, None, None) => vec![BenchSize::Small, BenchSize::Large],
-        (None, ..) => vec![BenchSize::Large],
+    weather.fact("peak", &format!("{:.0} GFLOP/s in f32", peak / 1e9));
+    let sizes = match (args.size, &args.model) {
+        (Some(size), _) => vec![size],
+        (None, Some(_)) => vec![BenchSize::Large],
+        (None, None) => vec![BenchSize::Small, BenchSize::Large],
     };
     let mut rows = Vec::new();
     for size in sizes {
-        for (name, mut work) in workloads(args, size, &place)? {
+        for (name, mut work) in workloads(args, size)? {
             rows.push(measure(args, name, &mut *work)?);
         }
     }
@@ -182,49 +152,81 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     }
     let mut screen = llm_show::stdout_screen(&args.tool.look);
     if args.json {
-        screen.line(&json(args.what, &peak, &rows).to_string());
+        screen.line(&json(args.what, peak, &rows).to_string());
     } else {
-        table(&mut screen, peak.flops, &rows);
-        for row in &rows {
-            memory(&mut screen, &peak, row);
-            profile_table(&mut screen, row);
-        }
+        table(&mut screen, peak, &rows);
+        rows.iter().for_each(|row| profile_table(&mut screen, row));
     }
     Ok(screen.finish()?)
 }
 
-/// Fails on flags that belong to other work.
-fn check(args: &BenchArgs) -> Result<()> {
-    let decodes = args.what == What::Decode;
-    if !decodes && (args.model.is_some() || args.context.is_some()) {
-        bail!("--model and --context belong to `deeper bench decode`");
-    }
-    if args.what != What::Lora && args.bf16 {
-        bail!("--bf16 belongs to `deeper bench lora`");
-    }
-    if args.what == What::Attention && args.config.is_some() {
-        bail!("--config belongs to `deeper bench train`, `lora` and `decode`");
-    }
-    if args.tokens.is_some() && (decodes || args.config.is_none()) {
-        bail!("--tokens belongs to `deeper bench train` and `lora` with --config");
-    }
-    if args.batch.is_some() && !decodes && args.config.is_none() {
-        bail!("--batch belongs to `deeper bench decode`, and to the others with --config");
-    }
-    Ok(())
+type Named = (String, Box<dyn Workload>);
+
+fn workloads(args: &BenchArgs, size: BenchSize) -> Result<Vec<Named>> {
+    Ok(match args.what {
+        What::Train => {
+            let Some(shape) = GptShape::named(size.name()) else {
+                bail!("no shape is called {}", size.name());
+            };
+            let work = TrainStep::new(&shape, Ops::Fused)?;
+            vec![(format!("train {}", shape.label()), Box::new(work))]
+        }
+        What::Lora => {
+            let dtype = if args.bf16 { "bf16" } else { "f32" };
+            let Some(shape) = LoraShape::named(size.name(), dtype) else {
+                bail!("no shape is called {}", size.name());
+            };
+            let name = format!("lora {}", shape.label()?);
+            vec![(name, Box::new(LoraStep::new(&shape)?))]
+        }
+        What::Attention => {
+            let [heads, head_size] = HEADS;
+            let tokens = size.tokens();
+            let mut all: Vec<Named> = Vec::new();
+            for (name, part) in [("forward", Part::Forward), ("step", Part::Step)] {
+                let shape = AttentionShape {
+                    heads,
+                    head_size,
+                    tokens,
+                    part,
+                };
+                let name = format!("attention {name} H={heads}/D={head_size}/T={tokens}");
+                all.push((name, Box::new(Attention::new(shape, Ops::Fused)?)));
+            }
+            all
+        }
+        What::Decode => vec![decode(args, size)?],
+    })
 }
 
-/// On a GPU: how much memory, and how much of its speed.
-fn memory(screen: &mut Screen, peak: &Peak, row: &Measured) {
-    if let Some(most) = row.device_memory {
-        screen.line(&format!("most memory on the GPU: {}", bytes(most)));
+fn decode(args: &BenchArgs, size: BenchSize) -> Result<Named> {
+    let Some(shape) = DecodeShape::named(size.name()) else {
+        bail!("no shape is called {}", size.name());
+    };
+    let (model, name) = match &args.model {
+        Some(model) => {
+            let named = ModelArgs {
+                model: model.clone(),
+                adapter: None,
+            };
+            (named.decoder(&named.folder()?, &args.tool)?, model.clone())
+        }
+        None => {
+            let context = args.context.unwrap_or(shape.context);
+            let shape = DecodeShape { context, ..shape };
+            (shape.model()?, shape.label())
+        }
+    };
+    let longest = model.config().max_position_embeddings.saturating_sub(1);
+    let context = args.context.unwrap_or(shape.context.min(longest));
+    if context > longest {
+        bail!("--context is {context}, expected at most {longest} for this model");
     }
-    if let Some(share) = peak.share_of_bandwidth(row) {
-        let share = percent(share);
-        screen.line(&format!(
-            "reads weights and cache at {share} of the memory's speed"
-        ));
-    }
+    let name = match args.model {
+        Some(_) => format!("decode {name}/S={context}"),
+        None => format!("decode {name}"),
+    };
+    Ok((name, Box::new(Decode::new(model, context)?)))
 }
 
 fn measure(args: &BenchArgs, name: String, work: &mut dyn Workload) -> Result<Measured> {
@@ -239,8 +241,7 @@ fn measure(args: &BenchArgs, name: String, work: &mut dyn Workload) -> Result<Me
             let (result, profile) = record(|| {
                 // Attention and decoding have no span around a whole run.
                 let _span = llm_core::profile::span("graph and rest", Default::default);
-                work.run()?;
-                work.wait()
+                work.run()
             });
             result?;
             Some(profile)
@@ -251,8 +252,6 @@ fn measure(args: &BenchArgs, name: String, work: &mut dyn Workload) -> Result<Me
         name,
         times,
         size: work.size(),
-        bytes: Some(work.bytes()).filter(|&bytes| bytes > 0),
-        device_memory: work.place().and_then(Place::peak_memory),
         faults,
         profile,
     })
@@ -318,7 +317,7 @@ fn profile_table(screen: &mut Screen, row: &Measured) {
     screen.show(&table);
 }
 
-fn json(what: What, peak: &Peak, rows: &[Measured]) -> Value {
+fn json(what: What, peak: f64, rows: &[Measured]) -> Value {
     let row = |row: &Measured| {
         let ms = row.times.median();
         let flops = per_second(row.size.flops, ms);
@@ -328,9 +327,7 @@ fn json(what: What, peak: &Peak, rows: &[Measured]) -> Value {
             "minimum_ms": row.times.minimum(),
             "tokens_per_second": per_second(row.size.tokens, ms),
             "gflops": flops / 1e9,
-            "share_of_peak": flops / peak.flops,
-            "share_of_bandwidth": peak.share_of_bandwidth(row),
-            "device_memory": row.device_memory,
+            "share_of_peak": flops / peak,
             "flops": row.size.flops,
             "parameters": row.size.parameters,
             "page_faults": row.faults,
@@ -343,8 +340,7 @@ fn json(what: What, peak: &Peak, rows: &[Measured]) -> Value {
     json!({
         "bench": what,
         "threads": pool::threads(),
-        "peak_gflops": peak.flops / 1e9,
-        "peak_gigabytes": peak.bytes.map(|bytes| bytes / 1e9),
+        "peak_gflops": peak / 1e9,
         "peak_memory": peak_memory(),
         "rows": rows.iter().map(row).collect::<Vec<_>>(),
     })

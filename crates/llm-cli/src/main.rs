@@ -10,7 +10,6 @@ mod cost;
 mod course;
 mod data;
 mod diagnose;
-mod doctor;
 mod eval;
 mod exercises;
 mod export;
@@ -83,7 +82,6 @@ enum Verb {
     Publish(publish::PublishArgs),
     /// Measure training, attention or decoding on this machine
     Bench(bench::BenchArgs),
-    Doctor(doctor::DoctorArgs),
     Cost(cost::CostArgs),
 }
 
@@ -121,7 +119,6 @@ fn dispatch(verb: Verb) -> (LookArgs, Result<u8>) {
         Verb::Export(args) => (args.look(), done(export::run(&args))),
         Verb::Publish(args) => (args.look, done(publish::run(&args))),
         Verb::Bench(args) => (args.tool.look, done(bench::run(&args))),
-        Verb::Doctor(args) => (args.look, doctor::run(&args)),
         Verb::Cost(args) => (args.look, done(cost::run(&args))),
     }
 }

@@ -39,7 +39,7 @@ pub fn choose_at(name: &str, index: usize) -> Result<Chosen> {
     };
     match name {
         "cpu" => Ok(cpu("asked for".into())),
-        "cuda" => named("cuda", cfg!(feature = "cuda"), || open_cuda(index)),
+        "cuda" => named("cuda", cfg!(feature = "cuda"), || Device::new_cuda(index)),
         "metal" => named("metal", cfg!(feature = "metal"), || {
             Device::new_metal(index)
         }),
@@ -61,26 +61,6 @@ pub fn choose_at(name: &str, index: usize) -> Result<Chosen> {
             "--device",
             format!("`{other}` is not auto, cpu, cuda or metal"),
         )),
-    }
-}
-
-/// The GPU, with memory that is kept between steps.
-fn open_cuda(index: usize) -> candle_core::Result<Device> {
-    let device = Device::new_cuda(index)?;
-    #[cfg(feature = "cuda")]
-    if let Device::Cuda(cuda) = &device {
-        crate::kernels::cuda::keep_memory(cuda)?;
-    }
-    Ok(device)
-}
-
-/// The most bytes that tensors of this process have had on a GPU so far; `None` on the CPU and where
-/// the driver does not say. Libraries' own workspaces are not counted.
-pub fn peak_memory(device: &Device) -> Option<u64> {
-    match device {
-        #[cfg(feature = "cuda")]
-        Device::Cuda(cuda) => crate::kernels::cuda::peak_memory(cuda).ok().flatten(),
-        _ => None,
     }
 }
 

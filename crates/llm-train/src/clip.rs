@@ -3,14 +3,12 @@
 //! `norm = √Σ g²` over every element of every tensor; when it is above `max` each gradient is
 //! multiplied by `max / (norm + 1e-6)`, PyTorch's rule, so that runs can be compared with it.
 //! The sum is taken in f64, tensor by tensor in name order and in a fixed order inside each: the
-//! same bits for any number of threads. Of gradients on a GPU, each is summed there in f32 and all
-//! sums are read at once. Pascanu et al. 2013.
+//! same bits for any number of threads. Pascanu et al. 2013.
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use llm_core::kernels::adamw;
-use llm_core::ops;
 use llm_core::profile::{Cost, span};
 
 use crate::{Error, Result};
@@ -27,8 +25,8 @@ pub fn global_norm(gradients: &BTreeMap<String, Tensor>, step: u64) -> Result<f6
     let mut total = 0.0;
     let elements = || gradients.values().map(Tensor::elem_count).sum();
     let _span = span("clip", || Cost::touch::<f32>(elements()));
-    let sums = sums_of_squares(gradients)?;
-    for (name, sum) in gradients.keys().zip(sums) {
+    for (name, gradient) in gradients {
+        let sum = sum_of_squares(gradient)?;
         if !sum.is_finite() {
             let what = format!("the gradient of `{name}`");
             return Err(Error::NotFinite {
@@ -47,20 +45,10 @@ pub fn factor(norm: f64, max: f64) -> f64 {
     (max / (norm + EPSILON)).min(1.0)
 }
 
-fn sums_of_squares(gradients: &BTreeMap<String, Tensor>) -> Result<Vec<f64>> {
-    if gradients
-        .values()
-        .all(|gradient| gradient.device().is_cpu())
-    {
-        return gradients.values().map(sum_of_squares).collect();
-    }
-    let gradients: Vec<&Tensor> = gradients.values().collect();
-    Ok(ops::squares(&gradients)?)
-}
-
 fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
+    let gradient = gradient.to_device(&Device::Cpu)?;
     let gradient = match gradient.dtype() {
-        DType::F64 => gradient.clone(),
+        DType::F64 => gradient,
         _ => gradient.to_dtype(DType::F32)?,
     };
     Ok(adamw::sum_of_squares(&gradient)?)
@@ -68,8 +56,6 @@ fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     fn gradients(a: &[f32], b: &[f32]) -> BTreeMap<String, Tensor> {

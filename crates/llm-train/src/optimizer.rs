@@ -8,8 +8,8 @@
 //! p ← p − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 //! ```
 //!
-//! On the CPU [`llm_core::kernels::adamw`] writes into the variable's own memory; elsewhere
-//! [`llm_core::ops::update`] does, where weights in 16 bits train on a copy in f32.
+//! On the CPU [`llm_core::kernels::adamw`] writes into the variable's own memory; elsewhere the
+//! update is spelled out in tensor operations.
 //! Kingma and Ba 2015; Loshchilov and Hutter 2019.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,6 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
 use llm_core::dims::expect_shape;
 use llm_core::kernels::adamw::{self, State, Step};
-use llm_core::ops;
 use llm_core::params::Parameters;
 use llm_core::profile::{Cost, span};
 
@@ -81,8 +80,8 @@ struct Slot {
 enum Moments {
     /// Beside the tensor's own elements, updated in place.
     Host(Mutex<HostMoments>),
-    /// On the variable's device, as [`ops::new_state`] makes it.
-    Device(Tensor),
+    /// Tensors on the variable's device.
+    Device { m: Tensor, v: Tensor },
 }
 
 #[derive(Debug)]
@@ -114,7 +113,11 @@ impl AdamW {
                     v: vec![0.0; n],
                 }),
                 (DType::F32 | DType::F64 | DType::BF16 | DType::F16, _) => {
-                    Moments::Device(ops::new_state(var)?)
+                    let zero = var.as_tensor().zeros_like()?.to_dtype(DType::F32)?;
+                    Moments::Device {
+                        m: zero.clone(),
+                        v: zero,
+                    }
                 }
                 (other, _) => {
                     let problem = format!("is {other:?}; only floating-point tensors train");
@@ -186,8 +189,7 @@ impl AdamW {
         Ok(())
     }
 
-    /// The moments as tensors called `exp_avg.<name>` and `exp_avg_sq.<name>`, and the f32 copy of
-    /// weights in 16 bits as `master.<name>`, for a checkpoint.
+    /// The moments as tensors called `exp_avg.<name>` and `exp_avg_sq.<name>`, for a checkpoint.
     ///
     /// # Errors
     /// What the tensor library reports.
@@ -200,9 +202,6 @@ impl AdamW {
             let (m, v) = slot.moments.tensors(var)?;
             state.insert(format!("exp_avg.{name}"), m);
             state.insert(format!("exp_avg_sq.{name}"), v);
-            if let Some(master) = slot.moments.master(var)? {
-                state.insert(format!("master.{name}"), master);
-            }
         }
         Ok(state)
     }
@@ -228,28 +227,12 @@ impl AdamW {
                 expect_shape(&key, tensor, var.dims())?;
                 Ok::<_, Error>(tensor.clone())
             };
-            let master = match slot.moments.master(var)? {
-                Some(_) => Some(take("master")?),
-                None => None,
-            };
-            slot.moments.set(
-                &take("exp_avg")?,
-                &take("exp_avg_sq")?,
-                master.as_ref(),
-                var,
-            )?;
+            slot.moments
+                .set(&take("exp_avg")?, &take("exp_avg_sq")?, var)?;
         }
         self.updates = updates;
         Ok(())
     }
-}
-
-/// The plane of [`ops::new_state`] that holds the weights.
-const MASTER: usize = 2;
-
-/// A copy of a plane of the state: the next update writes into the state itself.
-fn plane(state: &Tensor, index: usize, var: &Var) -> Result<Tensor> {
-    Ok(state.get(index)?.reshape(var.shape())?.copy()?)
 }
 
 fn host(moments: HostMoments) -> Moments {
@@ -264,7 +247,7 @@ impl Moments {
     fn tensors(&self, var: &Var) -> Result<(Tensor, Tensor)> {
         let (shape, device) = (var.shape(), var.device());
         Ok(match self {
-            Self::Device(state) => (plane(state, 0, var)?, plane(state, 1, var)?),
+            Self::Device { m, v } => (m.clone(), v.clone()),
             Self::Host(moments) => match &*moments.lock().map_err(poisoned)? {
                 HostMoments::F32 { m, v } => (
                     Tensor::from_slice(m, shape, device)?,
@@ -278,34 +261,11 @@ impl Moments {
         })
     }
 
-    /// The weights in f32, where the variable keeps them in 16 bits.
-    fn master(&self, var: &Var) -> Result<Option<Tensor>> {
+    fn set(&mut self, new_m: &Tensor, new_v: &Tensor, var: &Var) -> Result<()> {
         match self {
-            Self::Device(state) if ops::has_master(var.dtype()) => {
-                Ok(Some(plane(state, MASTER, var)?))
-            }
-            Self::Device(_) | Self::Host(_) => Ok(None),
-        }
-    }
-
-    fn set(
-        &mut self,
-        new_m: &Tensor,
-        new_v: &Tensor,
-        new_master: Option<&Tensor>,
-        var: &Var,
-    ) -> Result<()> {
-        match self {
-            Self::Device(state) => {
-                let planes: Vec<Tensor> = [Some(new_m), Some(new_v), new_master]
-                    .into_iter()
-                    .flatten()
-                    .map(|plane| {
-                        let plane = plane.flatten_all()?.to_dtype(DType::F32)?;
-                        plane.to_device(var.device())
-                    })
-                    .collect::<candle_core::Result<_>>()?;
-                *state = Tensor::stack(&planes, 0)?;
+            Self::Device { m, v } => {
+                *m = new_m.to_dtype(m.dtype())?.to_device(var.device())?;
+                *v = new_v.to_dtype(v.dtype())?.to_device(var.device())?;
             }
             Self::Host(moments) => {
                 let (m, v) = (new_m.flatten_all()?, new_v.flatten_all()?);
@@ -335,7 +295,18 @@ impl Slot {
                 let gradient = gradient.to_dtype(var.dtype())?.contiguous()?;
                 var.inplace_op2(&gradient, &InPlace { update, moments })?;
             }
-            Moments::Device(state) => ops::update(var, gradient, state, &update)?,
+            Moments::Device { m, v } => {
+                let t = update.t as f64;
+                let step_size = update.lr / (1.0 - update.beta1.powf(t));
+                let root = (1.0 - update.beta2.powf(t)).sqrt();
+                let g = (gradient.to_dtype(m.dtype())? * update.scale)?;
+                let p = (var.as_tensor().to_dtype(m.dtype())? * (1.0 - update.lr * decay))?;
+                *m = (&*m + ((&g - &*m)? * (1.0 - update.beta1))?)?;
+                *v = ((&*v * update.beta2)? + (g.sqr()? * (1.0 - update.beta2))?)?;
+                let below = ((v.sqrt()? * (1.0 / root))? + update.epsilon)?;
+                let p = (p - (m.div(&below)? * step_size)?)?;
+                var.set(&p.to_dtype(var.dtype())?)?;
+            }
         }
         Ok(())
     }

@@ -11,16 +11,12 @@
 //! With a [`LossScaler`] a gradient that overflows lowers the factor, and the window is computed
 //! again: no rows are lost, and a step is always one update.
 //!
-//! On a GPU the host reads two things of a step, after everything of it is queued: the losses and the
-//! sums of the gradients' squares. The update waits for these, since one that is not finite must not
-//! reach the weights; gradients in 16 bits are added up in f32.
-//!
 //! Where several [`Processes`] share a window, each accumulates its own micro-batches; losses and
 //! gradients are added up before the norm is taken, so all that follows is the same in each of them.
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use llm_core::ops::{Tape, record};
 use llm_core::params::Parameters;
 use llm_core::profile::{Cost, span};
@@ -175,32 +171,15 @@ impl Stepper {
     ) -> Result<(BTreeMap<String, Tensor>, [f64; 1])> {
         let mut sums = BTreeMap::new();
         let mut total = 0.0;
-        // Losses on a GPU, which are read when nothing is left to queue.
-        let mut queued = Vec::new();
         for index in 0..micro_batches {
             let (losses, tape) = {
                 let _span = span("graph forward", Cost::default);
                 record(|| scaled(loss(index)?, factor))
             };
-            let (value, times) = losses?;
-            match value.device().is_cpu() {
-                true => total += scalar(&value)?,
-                false => queued.push(value.detach().to_dtype(DType::F32)?),
-            }
+            total += accumulate((losses?, tape), &self.parameters, &mut sums)?;
             if !total.is_finite() {
                 break;
             }
-            drop(value);
-            accumulate(
-                (times, tape),
-                &self.parameters,
-                &mut sums,
-                micro_batches > 1,
-            )?;
-        }
-        if !queued.is_empty() {
-            let losses = Tensor::stack(&queued, 0)?.to_vec1::<f32>()?;
-            total += losses.into_iter().map(f64::from).sum::<f64>();
         }
         Ok((sums, [total]))
     }
@@ -215,26 +194,27 @@ fn scaled(loss: Tensor, factor: f64) -> Result<(Tensor, Tensor)> {
     Ok((loss, times))
 }
 
-/// Adds the gradients of the scaled loss to `sums`; with `several` of them, those in 16 bits in f32.
+/// Adds the gradients of the scaled loss to `sums` and returns the loss's value; one that is not
+/// finite has no gradients.
 fn accumulate(
-    (loss, tape): (Tensor, Tape),
+    ((loss, times), tape): ((Tensor, Tensor), Tape),
     parameters: &Parameters,
     sums: &mut BTreeMap<String, Tensor>,
-    several: bool,
-) -> Result<()> {
+) -> Result<f64> {
+    let value = scalar(&loss)?;
+    if !value.is_finite() {
+        return Ok(value);
+    }
     let mut store = {
         let _span = span("graph backward", Cost::default);
-        tape.backward(&loss)?
+        tape.backward(&times)?
     };
     for (name, var) in parameters.iter() {
         let Some(gradient) = store.remove(var) else {
             continue;
         };
         // A gradient is itself a node of the graph and would keep all of it alive.
-        let gradient = match gradient.dtype() {
-            DType::BF16 | DType::F16 if several => gradient.detach().to_dtype(DType::F32)?,
-            _ => gradient.detach(),
-        };
+        let gradient = gradient.detach();
         match sums.get_mut(name) {
             Some(sum) => *sum = (&*sum + gradient)?,
             None => {
@@ -242,10 +222,10 @@ fn accumulate(
             }
         }
     }
-    Ok(())
+    Ok(value)
 }
 
 /// The value of a loss as f64.
 pub(crate) fn scalar(loss: &Tensor) -> Result<f64> {
-    Ok(loss.to_dtype(DType::F64)?.to_scalar::<f64>()?)
+    Ok(loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?)
 }

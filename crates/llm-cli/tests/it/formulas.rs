@@ -85,7 +85,6 @@ fn help_is_the_golden_one() {
         "inspect kv",
         "cost",
         "metrics",
-        "doctor",
     ];
     for verb in verbs {
         let output = Checkout::new().deeper(verb.split_whitespace().chain(["--help"]));

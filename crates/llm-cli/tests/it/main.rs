@@ -13,8 +13,6 @@ mod data;
 #[cfg(test)]
 mod deeper;
 #[cfg(test)]
-mod doctor;
-#[cfg(test)]
 mod eval;
 #[cfg(test)]
 mod exercises;

@@ -14,8 +14,6 @@
 
 pub mod adamw;
 pub mod allocator;
-#[cfg(feature = "cuda")]
-pub mod cuda;
 pub mod peak;
 pub mod pool;
 #[cfg_attr(

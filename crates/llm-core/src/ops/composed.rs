@@ -164,13 +164,12 @@ pub(super) fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let (b, t) = ids.dims2()?;
     let (v, c) = table.dims2()?;
     let flat = ids.to_dtype(DType::U32)?.flatten_all()?;
-    // To look at ids on a GPU would mean waiting for it. They were checked where they entered the
-    // program, and a GPU stops at one that is out of range.
-    if ids.device().is_cpu() {
-        let ids = flat.to_vec1::<u32>()?;
-        if let Some(id) = ids.into_iter().find(|&id| id as usize >= v) {
-            return Err(Error::input("token id", format!("{id} is not in 0..{v}")));
-        }
+    if let Some(id) = flat
+        .to_vec1::<u32>()?
+        .into_iter()
+        .find(|&id| id as usize >= v)
+    {
+        return Err(Error::input("token id", format!("{id} is not in 0..{v}")));
     }
     Ok(table.index_select(&flat, 0)?.reshape((b, t, c))?)
 }

@@ -77,7 +77,7 @@ impl Ops {
         cross_entropy::check_targets(logits, targets)?;
         match self {
             Self::Fused => cross_entropy::log_probs(logits, targets),
-            _ => numbers(&composed::row_losses(&logits.detach(), targets)?.neg()?),
+            Self::Composed => numbers(&composed::row_losses(&logits.detach(), targets)?.neg()?),
         }
     }
 
@@ -100,7 +100,7 @@ impl Ops {
                 let weights = known.weights(0, targets.len());
                 cross_entropy::weighted(logits, targets, weights, known.value)
             }
-            _ => composed_loss(logits, targets, &known),
+            Self::Composed => composed_loss(logits, targets, &known),
         }
     }
 
@@ -119,7 +119,7 @@ impl Ops {
     ) -> Result<Vec<f64>> {
         match self {
             Self::Fused => head_loss::log_probs(hidden, head, targets, MOST_LOGITS),
-            _ => self.log_probs(&self.all_logits(hidden, head, targets)?, targets),
+            Self::Composed => self.log_probs(&self.all_logits(hidden, head, targets)?, targets),
         }
     }
 
@@ -139,7 +139,7 @@ impl Ops {
     ) -> Result<Tensor> {
         match self {
             Self::Fused => linear(hidden, head, targets, loss, MOST_LOGITS),
-            _ => {
+            Self::Composed => {
                 let logits = self.all_logits(hidden, head, targets)?;
                 self.log_prob_loss(&logits, targets, loss)
             }

@@ -3,16 +3,13 @@
 //! Each exists twice behind one name. [`Ops::Fused`] runs our CPU kernels, one large graph node with
 //! its own backward each. [`Ops::Composed`] spells the same function out in the tensor library's
 //! basic operations, whose gradients are known to be complete: it is the slow model that the
-//! gradient audit compares with, and what runs on a GPU without kernels of ours. A build for NVIDIA
-//! GPUs has a third, `Ops::Cuda`: own kernels for f32 and bf16, composed operations for the rest.
+//! gradient audit compares with, and what runs on GPUs when training.
 
 mod attention;
 mod checkpoint;
 mod column_scale;
 mod composed;
 mod cross_entropy;
-#[cfg(feature = "cuda")]
-mod cuda;
 mod dropout;
 mod embedding;
 mod frozen;
@@ -25,15 +22,12 @@ mod log_prob_loss;
 mod lora_linear;
 mod placed_attention;
 mod prepend;
-#[cfg(any(test, feature = "cuda"))]
-mod regrouped;
 mod rms_norm;
 mod rope;
 mod segments;
 mod slices;
 mod swiglu;
 mod tape;
-mod update;
 
 use std::sync::Arc;
 
@@ -50,7 +44,6 @@ pub use placed_attention::Placing;
 pub use rope::RopeTable;
 pub use segments::Segments;
 pub use tape::{Tape, record};
-pub use update::{has_master, new_state, squares, update};
 
 use crate::Result;
 
@@ -64,20 +57,15 @@ pub enum Ops {
     Fused,
     /// Basic tensor operations, differentiable on every device.
     Composed,
-    /// Our CUDA kernels and cuBLAS for f32 and bf16, else as [`Ops::Composed`].
-    #[cfg(feature = "cuda")]
-    Cuda,
 }
 
 impl Ops {
-    /// The fused kernels on a CPU, those for NVIDIA GPUs in a build that has them, the composed
-    /// operations elsewhere.
+    /// The fused kernels on a CPU, the composed operations elsewhere.
     pub fn for_device(device: &Device) -> Self {
-        match device {
-            Device::Cpu => Self::Fused,
-            #[cfg(feature = "cuda")]
-            Device::Cuda(_) => Self::Cuda,
-            _ => Self::Composed,
+        if device.is_cpu() {
+            Self::Fused
+        } else {
+            Self::Composed
         }
     }
 
@@ -91,9 +79,7 @@ impl Ops {
     pub fn linear(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         match self {
             Self::Fused => linear::linear(x, weight, bias),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[x, weight]) => cuda::linear(x, weight, bias),
-            _ => composed::linear(x, weight, bias),
+            Self::Composed => composed::linear(x, weight, bias),
         }
     }
 
@@ -111,7 +97,7 @@ impl Ops {
     ) -> Result<Tensor> {
         match self {
             Self::Fused => linear::add_packed(residual, x, weight, bias),
-            _ => self.add(residual, &self.packed_linear(x, weight, bias)?),
+            Self::Composed => self.add(residual, &self.packed_linear(x, weight, bias)?),
         }
     }
 
@@ -128,11 +114,7 @@ impl Ops {
     ) -> Result<Tensor> {
         match self {
             Self::Fused => linear::packed(x, weight, bias),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[x, weight.tensor()]) => {
-                cuda::linear(x, weight.tensor(), bias)
-            }
-            _ => composed::linear(x, weight.tensor(), bias),
+            Self::Composed => composed::linear(x, weight.tensor(), bias),
         }
     }
 
@@ -189,9 +171,7 @@ impl Ops {
     pub fn rms_norm(self, x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
         match self {
             Self::Fused => rms_norm::rms_norm(x, weight, eps),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[x, weight]) => cuda::rms_norm(x, weight, eps),
-            _ => composed::rms_norm(x, weight, eps),
+            Self::Composed => composed::rms_norm(x, weight, eps),
         }
     }
 
@@ -208,7 +188,7 @@ impl Ops {
     ) -> Result<Tensor> {
         match self {
             Self::Fused => layer_norm::layer_norm(x, weight, bias, eps),
-            _ => composed::layer_norm(x, weight, bias, eps),
+            Self::Composed => composed::layer_norm(x, weight, bias, eps),
         }
     }
 
@@ -221,9 +201,7 @@ impl Ops {
     pub fn rope(self, x: &Tensor, table: &RopeTable, offset: usize) -> Result<Tensor> {
         match self {
             Self::Fused => rope::rope(x, table, offset),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[x]) => cuda::rope(x, table, offset),
-            _ => composed::rope(x, table, offset),
+            Self::Composed => composed::rope(x, table, offset),
         }
     }
 
@@ -244,9 +222,7 @@ impl Ops {
     ) -> Result<Tensor> {
         match self {
             Self::Fused => attention::causal_attention(q, k, v, spec),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[q, k, v]) => cuda::causal_attention(q, k, v, spec),
-            _ => composed::causal_attention(q, k, v, spec),
+            Self::Composed => composed::causal_attention(q, k, v, spec),
         }
     }
 
@@ -264,7 +240,7 @@ impl Ops {
     ) -> Result<Tensor> {
         match self {
             Self::Fused => placed_attention::placed_attention(qkv, placing, spec),
-            _ => placed_attention::chain(self, qkv, placing, spec),
+            Self::Composed => placed_attention::chain(self, qkv, placing, spec),
         }
     }
 
@@ -284,9 +260,7 @@ impl Ops {
         attention::check_packed(qkv, (heads, kv_heads), spec)?;
         match self {
             Self::Fused => attention::causal_attention_packed(qkv, (heads, kv_heads), spec),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[qkv]) => cuda::packed(qkv, (heads, kv_heads), spec),
-            _ => composed::causal_attention_packed(qkv, (heads, kv_heads), spec),
+            Self::Composed => composed::causal_attention_packed(qkv, (heads, kv_heads), spec),
         }
     }
 
@@ -300,9 +274,7 @@ impl Ops {
     pub fn rope_at(self, x: &Tensor, table: &RopeTable, positions: &[u32]) -> Result<Tensor> {
         match self {
             Self::Fused => rope::rope_at(x, table, positions),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[x]) => cuda::rope_at(x, table, positions),
-            _ => composed::rope_at(x, table, positions),
+            Self::Composed => composed::rope_at(x, table, positions),
         }
     }
 
@@ -324,7 +296,7 @@ impl Ops {
         segments::check(q, k, v, spec, segments)?;
         match self {
             Self::Fused => segments::fused([q, k, v], spec, segments),
-            _ => segments::composed([q, k, v], spec, segments),
+            Self::Composed => segments::composed([q, k, v], spec, segments),
         }
     }
 
@@ -335,7 +307,7 @@ impl Ops {
     pub fn gelu(self, x: &Tensor, kind: GeluKind) -> Result<Tensor> {
         match self {
             Self::Fused => gelu::gelu(x, kind),
-            _ => composed::gelu(x, kind),
+            Self::Composed => composed::gelu(x, kind),
         }
     }
 
@@ -346,9 +318,7 @@ impl Ops {
     pub fn swiglu(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         match self {
             Self::Fused => swiglu::swiglu(gate, up),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[gate, up]) => cuda::swiglu(gate, up),
-            _ => composed::swiglu(gate, up),
+            Self::Composed => composed::swiglu(gate, up),
         }
     }
 
@@ -361,7 +331,7 @@ impl Ops {
     pub fn gated_mlp(self, x: &Tensor, mlp: &GatedMlp) -> Result<Tensor> {
         match self {
             Self::Fused => gated_mlp::gated_mlp(x, mlp),
-            _ => gated_mlp::chain(self, x, mlp),
+            Self::Composed => gated_mlp::chain(self, x, mlp),
         }
     }
 
@@ -378,9 +348,7 @@ impl Ops {
         cross_entropy::check_targets(logits, targets)?;
         match self {
             Self::Fused => cross_entropy::cross_entropy(logits, targets, scale),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[logits]) => cuda::cross_entropy(logits, targets, scale),
-            _ => composed::cross_entropy(logits, targets, scale),
+            Self::Composed => composed::cross_entropy(logits, targets, scale),
         }
     }
 
@@ -400,10 +368,10 @@ impl Ops {
     ) -> Result<Tensor> {
         match self {
             Self::Fused => head_loss::fused(hidden, head, targets, scale),
-            _ => {
+            Self::Composed => {
                 let logits = self.packed_linear(hidden, head, None)?;
                 let (n, v) = (targets.len(), head.tensor().dim(0)?);
-                self.cross_entropy(&tape::reshape(&logits, (n, v))?, targets, scale)
+                self.cross_entropy(&logits.reshape((n, v))?, targets, scale)
             }
         }
     }
@@ -424,9 +392,7 @@ impl Ops {
         }
         match self {
             Self::Fused => dropout::dropout(x, p, seed),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[x]) => cuda::dropout(x, p, seed),
-            _ => composed::dropout(x, p, seed),
+            Self::Composed => composed::dropout(x, p, seed),
         }
     }
 
@@ -441,9 +407,7 @@ impl Ops {
     pub fn embedding(self, table: &Tensor, ids: &Tensor) -> Result<Tensor> {
         match self {
             Self::Fused => embedding::embedding(table, ids),
-            #[cfg(feature = "cuda")]
-            Self::Cuda if cuda::takes(&[table]) => cuda::embedding(table, ids),
-            _ => composed::embedding(table, ids),
+            Self::Composed => composed::embedding(table, ids),
         }
     }
 

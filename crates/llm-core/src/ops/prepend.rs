@@ -27,7 +27,7 @@ impl Ops {
         let [b, _t, c] = axes("text", x, "B, T, C")?;
         let [p, _c] = axes("soft prompt", prompt, "P, C")?;
         expect_shape("soft prompt", prompt, &[p, c])?;
-        if self != Self::Fused {
+        if self == Self::Composed {
             let prompt = prompt.unsqueeze(0)?.broadcast_as((b, p, c))?;
             return Ok(Tensor::cat(&[&prompt.contiguous()?, x], 1)?);
         }

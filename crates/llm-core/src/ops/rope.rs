@@ -1,8 +1,5 @@
 //! Rotary position embedding.
 
-#[cfg(feature = "cuda")]
-use std::sync::OnceLock;
-
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 
 use super::slices::{axes, float_type, gradient, output, with_heads, with_values};
@@ -27,9 +24,6 @@ pub struct RopeTable {
     sin: Vec<f64>,
     positions: usize,
     half: usize,
-    /// `[positions, D]` f32: cosines, then sines, on the GPU that asked first.
-    #[cfg(feature = "cuda")]
-    placed: OnceLock<Tensor>,
 }
 
 impl RopeTable {
@@ -49,8 +43,6 @@ impl RopeTable {
             sin,
             positions,
             half: inverse_frequencies.len(),
-            #[cfg(feature = "cuda")]
-            placed: OnceLock::new(),
         }
     }
 
@@ -97,41 +89,6 @@ impl RopeTable {
             sin.extend_from_slice(s);
         }
         Ok((cos, sin))
-    }
-
-    /// The whole table in f32, a position's cosines before its sines, copied to the first GPU once.
-    ///
-    /// # Shapes
-    /// `[positions, D]`.
-    #[cfg(feature = "cuda")]
-    pub(super) fn on(&self, device: &Device) -> Result<Tensor> {
-        if let Some(placed) = self.placed.get()
-            && placed.device().same_device(device)
-        {
-            return Ok(placed.clone());
-        }
-        let rows = self.cos.chunks(self.half).zip(self.sin.chunks(self.half));
-        let narrowed = rows.flat_map(|(cos, sin)| cos.iter().chain(sin).map(|&x| x as f32));
-        let shape = (self.positions, 2 * self.half);
-        let table = Tensor::from_vec(narrowed.collect(), shape, device)?;
-        let _ = self.placed.set(table.clone());
-        Ok(table)
-    }
-
-    /// Fails unless the heads of `x [B, T, H, D]` fit from the position `offset` on.
-    #[cfg(feature = "cuda")]
-    pub(super) fn check(&self, x: &Tensor, offset: usize) -> Result<()> {
-        let [_b, t, _h, _d] = head_axes(x, self)?;
-        self.slices(offset, t).map(|_| ())
-    }
-
-    /// As [`RopeTable::check`] for a position of each token.
-    #[cfg(feature = "cuda")]
-    pub(super) fn check_at(&self, x: &Tensor, positions: &[u32]) -> Result<()> {
-        let [b, t, _h, _d] = head_axes(x, self)?;
-        check_positions(b * t, positions)?;
-        let last = positions.iter().max().copied().unwrap_or(0);
-        self.slices(last as usize, 1).map(|_| ())
     }
 
     /// As [`RopeTable::rows`], in f64 where they lie.

@@ -30,8 +30,7 @@ use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, InplaceOp2, Layout, Shape, Tensor,
-    TensorId, Var,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, InplaceOp2, Layout, Shape, Tensor, TensorId, Var,
 };
 
 use crate::Result;
@@ -145,9 +144,6 @@ impl Gradient {
             start: 0,
             run: all,
         };
-        if !whole.takes(&sum) {
-            return Ok(Self::own((sum + other)?));
-        }
         sum.inplace_op2(&other.contiguous()?, &whole)?;
         Ok(Self::own(sum))
     }
@@ -172,14 +168,6 @@ impl Gradient {
             start: start * inner,
             run: self.value.dim(axis)? * inner,
         };
-        if !part.takes(&sum) {
-            let [before, here, after] = [0, start, start + self.value.dim(axis)?];
-            let end = whole.dim(axis)?;
-            let kept = |from: usize, to: usize| sum.narrow(axis, from, to - from);
-            let added = (kept(here, after)? + self.value)?;
-            let parts = [kept(before, here)?, added, kept(after, end)?];
-            return Ok(Self::own(Tensor::cat(&parts, axis)?));
-        }
         sum.inplace_op2(&self.value.contiguous()?, &part)?;
         Ok(Self::own(sum))
     }
@@ -446,37 +434,9 @@ impl InplaceOp2 for AddInPlace {
         }
         Ok(())
     }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        sum: &mut candle_core::CudaStorage,
-        sum_layout: &Layout,
-        other: &candle_core::CudaStorage,
-        other_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        use crate::kernels::cuda;
-        let Some(within) = sum_layout.contiguous_offsets() else {
-            candle_core::bail!("add-in-place: the sum must be contiguous");
-        };
-        let other = cuda::dense(other, other_layout)?;
-        cuda::add_in_place(sum, within, &other, [self.every, self.start, self.run])
-    }
 }
 
 impl AddInPlace {
-    /// Whether there is a kernel for `sum`; elsewhere sums are new tensors.
-    fn takes(&self, sum: &Tensor) -> bool {
-        match sum.device() {
-            Device::Cpu => true,
-            Device::Cuda(_) => {
-                let dtype = matches!(sum.dtype(), DType::F32 | DType::BF16);
-                cfg!(feature = "cuda") && dtype && sum.is_contiguous()
-            }
-            Device::Metal(_) => false,
-        }
-    }
-
     fn add<E: Real>(&self, sum: &mut [E], other: &[E]) {
         if self.run == self.every {
             return add_in_place(sum, other);
@@ -491,6 +451,8 @@ impl AddInPlace {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device, Var};
+
     use super::*;
     use crate::ops::Ops;
 

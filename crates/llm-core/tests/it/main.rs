@@ -24,9 +24,6 @@ mod dora;
 mod formula;
 #[cfg(test)]
 mod frozen_nodes;
-#[cfg(all(test, feature = "cuda"))]
-#[cfg(test)]
-mod gpu;
 #[cfg(test)]
 mod gradients;
 #[cfg(test)]
