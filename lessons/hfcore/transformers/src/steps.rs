@@ -182,17 +182,6 @@ pub fn without_cache(model: &Decoder, ids: &[u32], count: usize) -> Result<Vec<u
     Ok(all)
 }
 
-/// What `word` is cut into; under `ascii` the letters that stand for bytes, such as the one for a
-/// space, by their numbers.
-pub fn becomes(word: &str, parts: &[String], ascii: bool) -> String {
-    let shown = format!("{word:?} becomes {parts:?}");
-    let spelled = |c: char| match c.is_ascii() || !ascii {
-        true => c.to_string(),
-        false => c.escape_unicode().to_string(),
-    };
-    shown.chars().map(spelled).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

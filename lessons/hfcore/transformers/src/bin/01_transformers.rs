@@ -116,17 +116,17 @@ fn tokenizer_file(
     prompt: &str,
 ) -> Result<Vec<u32>> {
     lesson.step("tokenizer.json: tokens with ids, and which neighbours are joined first");
-    let (look, word) = (lesson.look(), steps::longest_word(prompt));
+    let (look, ascii, word) = (lesson.look(), lesson.look().ascii, steps::longest_word(prompt));
     if let (Some(merges), Some(word)) = (steps::read_merges(&open.tokenizer()?)?, word) {
         let (parts, theirs) = (merges.tokens(&word), tokenizer.encode(&word)?);
         lesson.exhibit_line(&format!("{} tokens, {} merges", merges.ids.len(), merges.ranks.len()));
-        lesson.exhibit_line(&steps::becomes(&word, &parts, look.ascii));
+        lesson.exhibit_line(&[tokens([&word], ascii), tokens(&parts, ascii)].join(" becomes "));
         let ids = parts.iter().map(|part| merges.ids.get(part).copied());
         let same = ids.eq(theirs.into_iter().map(|id| Some(u64::from(id))));
         lesson.check_that("joined by hand == tokenizers", "same ids", same);
     }
     let ids = steps::ids_of(tokenizer, prompt, open.config.max_position_embeddings)?;
-    let shown = tokens(ids.iter().map(|&id| tokenizer.piece(id)), look.ascii);
+    let shown = tokens(ids.iter().map(|&id| tokenizer.piece(id)), ascii);
     lesson.exhibit_line(&clip(look, &format!("{shown}  {ids:?}"), 76));
     Ok(ids)
 }
